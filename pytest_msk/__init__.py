@@ -1,0 +1,1 @@
+"""Amazon MSK clusters as pytest fixtures."""

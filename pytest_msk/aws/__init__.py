@@ -1,0 +1,1 @@
+"""The control plane: AWS APIs answered inside moto."""

@@ -1,0 +1,1 @@
+"""The MSK API (boto3 `kafka`), one file per group of operations."""

@@ -1,0 +1,1 @@
+"""Brokers in containers of the official apache/kafka image."""
