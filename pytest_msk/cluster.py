@@ -1,0 +1,261 @@
+"""`MskCluster`: what a test holds."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from pytest_msk.clients import Library, client_config
+from pytest_msk.errors import MskUsageError, UnsupportedOnPlaneError
+from pytest_msk.marker import TopicRequest
+from pytest_msk.records import Record, await_records, read_records
+from pytest_msk.spec import CLIENT_LISTENERS, ClusterSpec, Listener
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+
+    from pytest_msk.aws.kafka.state import Cluster
+    from pytest_msk.brokers.plane import Broker
+
+_CLOSE_SECONDS = 5
+
+
+class MskCluster:
+    """A test's hold on a cluster, from when the fixture gives it until the fixture ends."""
+
+    def __init__(self, cluster: Cluster, *, region_name: str, on_use: Callable[[str], None]) -> None:
+        self._cluster = cluster
+        self._region_name = region_name
+        self._on_use = on_use
+        self._stopped: set[int] = set()
+        self._made_topics: list[str] = []
+        self._open = ExitStack()
+
+    def __repr__(self) -> str:
+        return f"<MskCluster {self._cluster.name} {self._cluster.state} brokers={len(self.brokers)}>"
+
+    @property
+    def arn(self) -> str:
+        """The cluster's ARN, as every operation of the MSK API takes it."""
+        self._on_use(self._cluster.arn)
+        return self._cluster.arn
+
+    @property
+    def name(self) -> str:
+        """The cluster's name."""
+        self._on_use(self._cluster.arn)
+        return self._cluster.name
+
+    @property
+    def spec(self) -> ClusterSpec:
+        """What the cluster is to be at present."""
+        spec = self._cluster.spec
+        if spec is None:
+            raise UnsupportedOnPlaneError(f"Cluster {self._cluster.name!r} is serverless: it has no spec.")
+        return spec
+
+    @property
+    def brokers(self) -> Sequence[Broker]:
+        """The brokers by id, each with ``id``, ``host``, ``port``, ``rack`` and ``endpoints`` by listener.
+
+        Empty on the metadata backend.
+        """
+        return self._cluster.brokers.brokers
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """``host:port`` of every broker, comma separated, for a client without credentials.
+
+        Raises:
+            UnsupportedOnPlaneError: the cluster's backend runs no brokers.
+        """
+        return self.bootstrap("plaintext")
+
+    def bootstrap(self, auth: Listener) -> str:
+        """``host:port`` of every broker's listener for ``auth``, comma separated.
+
+        Args:
+            auth: ``"plaintext"``, ``"tls"``, ``"scram"`` or ``"iam"``.
+
+        Raises:
+            MskUsageError: there is no such listener.
+            UnsupportedOnPlaneError: this cluster does not have it open.
+        """
+        if auth not in CLIENT_LISTENERS:
+            raise MskUsageError(f"There is no listener {auth!r}; write one of {', '.join(CLIENT_LISTENERS)}.")
+        brokers = self._running_brokers()
+        servers = [str(broker.endpoints[auth]) for broker in brokers if auth in broker.endpoints]
+        if not servers:
+            listeners = sorted({listener for broker in brokers for listener in broker.endpoints})
+            raise UnsupportedOnPlaneError(
+                f"Cluster {self._cluster.name!r} has no open {auth!r} listener; "
+                f"open are: {', '.join(listeners)}."
+            )
+        return ",".join(servers)
+
+    @property
+    def client(self) -> Any:
+        """A boto3 ``kafka`` client in the cluster's region, patched."""
+        import boto3
+
+        self._on_use(self._cluster.arn)
+        return boto3.client("kafka", region_name=self._region_name)
+
+    @property
+    def network(self) -> str | None:
+        """Name of the container network that the brokers are on; None where there is none."""
+        return self._cluster.brokers.network
+
+    @property
+    def bootstrap_servers_in_network(self) -> str | None:
+        """``host:port`` of every broker for clients in a container on `network`, or None."""
+        return ",".join(self._cluster.brokers.endpoints_in_network) or None
+
+    def create_topic(
+        self,
+        name: str,
+        partitions: int = 1,
+        replication_factor: int | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Make a topic, and return its name when every partition has a leader.
+
+        Args:
+            name: the topic's name.
+            partitions: number of partitions.
+            replication_factor: replicas of each partition; None for the brokers' own default.
+            config: topic configuration, name to value.
+
+        Raises:
+            KafkaRequestError: Kafka refused (the topic exists, more replicas than brokers, a bad name …).
+        """
+        from pytest_msk.brokers.admin import Admin
+
+        configs = {key: str(value) for key, value in (config or {}).items()}
+        with Admin(self._internal_bootstrap()) as admin:
+            admin.create_topic(name, partitions, replication_factor, configs)
+        return name
+
+    def unique_topic(self, prefix: str = "topic", **shape: Any) -> str:
+        """Make a topic that nobody else uses, and return its name.
+
+        Args:
+            prefix: what the name begins with.
+            **shape: as for `create_topic`.
+        """
+        return self.create_topic(f"{prefix}-{uuid.uuid4().hex[:12]}", **shape)
+
+    def producer(self, **config: Any) -> KafkaProducer:
+        """A kafka-python producer, closed with the lease; ``config`` overrides `client_config`."""
+        from kafka import KafkaProducer
+
+        producer = KafkaProducer(**{**self.client_config("kafka-python"), **config})
+        self._open.callback(producer.close, timeout=_CLOSE_SECONDS)
+        return producer
+
+    def consumer(self, *topics: str, **config: Any) -> KafkaConsumer:
+        """A kafka-python consumer that begins at the earliest record, closed with the lease.
+
+        Iterating over it ends when no record came for 10 s; ``consumer_timeout_ms`` and every other
+        setting can be given in ``config``.
+        """
+        from kafka import KafkaConsumer
+
+        defaults = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 10_000}
+        consumer = KafkaConsumer(*topics, **{**self.client_config("kafka-python"), **defaults, **config})
+        self._open.callback(consumer.close, timeout_ms=_CLOSE_SECONDS * 1000)
+        return consumer
+
+    def admin(self) -> KafkaAdminClient:
+        """A kafka-python admin client, closed with the lease."""
+        from kafka import KafkaAdminClient
+
+        admin = KafkaAdminClient(**self.client_config("kafka-python"))
+        self._open.callback(admin.close)
+        return admin
+
+    def client_config(self, library: Library, auth: Listener | None = None) -> dict[str, Any]:
+        """Settings for a client library, set for fast tests; see `pytest_msk.clients.client_config`.
+
+        Args:
+            library: ``"kafka-python"``, ``"confluent-kafka"``, ``"aiokafka"`` or ``"java"``.
+            auth: the listener to use; None for plaintext.
+        """
+        return client_config(library, self.bootstrap(auth or "plaintext"))
+
+    def records(self, topic: str, timeout: float = 10.0) -> list[Record]:
+        """All committed records that are in ``topic`` now, by partition and offset.
+
+        Raises:
+            RecordsTimeoutError: they could not be read in ``timeout`` seconds, or there is no such topic.
+        """
+        return read_records(self.bootstrap_servers, topic, timeout)
+
+    def wait_for_records(self, topic: str, count: int, timeout: float = 10.0) -> list[Record]:
+        """The committed records of ``topic`` as soon as there are ``count`` of them or more.
+
+        Raises:
+            RecordsTimeoutError: there were fewer after ``timeout`` seconds; the message shows them.
+        """
+        return await_records(self.bootstrap_servers, topic, count, timeout)
+
+    def stop_broker(self, broker_id: int) -> None:
+        """Stop a broker; leaders move to the others. A test's stopped brokers are started again after it."""
+        self._cluster.brokers.stop_broker(broker_id)
+        self._stopped.add(broker_id)
+
+    def start_broker(self, broker_id: int) -> None:
+        """Start a stopped broker again, on its port, with its data; returns when it answers."""
+        self._cluster.brokers.start_broker(broker_id)
+        self._stopped.discard(broker_id)
+
+    def _start_stopped_brokers(self) -> None:
+        """Give the next test a whole cluster."""
+        for broker_id in sorted(self._stopped):
+            self.start_broker(broker_id)
+
+    def _make_topics(self, topics: Sequence[TopicRequest]) -> None:
+        """Make what the lease asks for, and remember it for `_close`."""
+        if not topics:
+            return
+        from pytest_msk.brokers.admin import Admin
+
+        with Admin(self._internal_bootstrap()) as admin:
+            for topic in topics:
+                admin.create_topic(topic.name, topic.partitions, topic.replication_factor, topic.config)
+                self._made_topics.append(topic.name)
+
+    def _close(self, *, remove_topics: bool) -> None:
+        """End the lease: close its clients, and remove its topics where the cluster lives on."""
+        try:
+            self._open.close()
+        finally:
+            if remove_topics and self._made_topics:
+                self._remove_topics()
+
+    def _remove_topics(self) -> None:
+        from pytest_msk.brokers.admin import Admin, KafkaRequestError
+
+        with Admin(self._internal_bootstrap()) as admin:
+            existing = {topic.name for topic in admin.topics()}
+            for name in self._made_topics:
+                if name in existing:
+                    try:
+                        admin.delete_topic(name)
+                    except KafkaRequestError as error:
+                        if error.code_name != "UNKNOWN_TOPIC_OR_PARTITION":
+                            raise
+
+    def _internal_bootstrap(self) -> str:
+        return ",".join(str(broker.endpoints["internal"]) for broker in self._running_brokers())
+
+    def _running_brokers(self) -> Sequence[Broker]:
+        brokers = self.brokers
+        if not brokers:
+            raise UnsupportedOnPlaneError(
+                f"Cluster {self._cluster.name!r} has no brokers: the metadata backend answers the MSK API "
+                "alone. Run pytest with --msk-docker, or mark the test @pytest.mark.msk(docker=True)."
+            )
+        return brokers

@@ -1,0 +1,78 @@
+"""The fixtures, and the function that makes more of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from pytest_msk.cluster import MskCluster
+from pytest_msk.marker import check_arguments, cluster_request
+from pytest_msk.session import MskSession
+from pytest_msk.settings import Scope
+
+session_key = pytest.StashKey[MskSession]()
+
+
+@pytest.fixture(scope="session")
+def _msk(pytestconfig: pytest.Config) -> Iterator[MskSession]:
+    """The run's MSK; ends with the session."""
+    session = pytestconfig.stash[session_key]
+    yield session
+    session.close()
+
+
+@pytest.fixture(scope="session")
+def msk_cluster(_msk: MskSession) -> Iterator[MskCluster]:
+    """An MSK cluster as ``@pytest.mark.msk(...)`` says, shared in the scope that it or ``msk_scope`` says."""
+    yield _msk.lease_cluster()
+    _msk.release_cluster()
+
+
+@pytest.fixture
+def msk_client(_msk: MskSession) -> Any:
+    """A boto3 ``kafka`` client, patched for this test."""
+    import boto3
+
+    _msk.patch()
+    return boto3.client("kafka")
+
+
+@pytest.fixture
+def msk_cluster_factory(_msk: MskSession) -> Iterator[Callable[..., MskCluster]]:
+    """Makes clusters, as many as wanted, with the marker's arguments; they end with the test."""
+    with ExitStack() as leases:
+
+        def make(**arguments: Any) -> MskCluster:
+            wanted = cluster_request(check_arguments((), arguments), _msk.settings)
+            lease = _msk.lease("msk_cluster_factory", wanted)
+            leases.callback(_msk.release, lease)
+            return lease.cluster
+
+        yield make
+
+
+def msk_cluster_fixture(name: str | None = None, scope: Scope = "function", **spec: Any) -> Any:
+    """Make a fixture of one's own, to be assigned to a name in a conftest or a test module.
+
+    Args:
+        name: the fixture's name; None for the name that it is assigned to.
+        scope: how long the fixture and its cluster live.
+        **spec: the marker's other arguments.
+
+    Returns:
+        A pytest fixture whose value is an `MskCluster`.
+
+    Raises:
+        MskUsageError: an argument is unknown or not allowed.
+    """
+    checked = check_arguments((), {"scope": scope, **spec})
+
+    def cluster(_msk: MskSession, request: pytest.FixtureRequest) -> Iterator[MskCluster]:
+        lease = _msk.lease(str(request.fixturename), cluster_request(checked, _msk.settings))
+        yield lease.cluster
+        _msk.release(lease)
+
+    return pytest.fixture(scope=scope, name=name)(cluster)

@@ -1,0 +1,150 @@
+"""pytest's hooks: options, marker, header, report sections. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_msk.errors import BackendUnavailableError, MskUsageError
+from pytest_msk.fixtures import _msk, msk_client, msk_cluster, msk_cluster_factory, session_key
+from pytest_msk.marker import ARGUMENTS
+from pytest_msk.session import CLUSTER_FIXTURE, MARKER, MskSession, marked_request, uses_msk
+from pytest_msk.settings import ENVIRONMENT, SETTINGS, Setting, Settings, Source, resolve
+
+__all__ = ["_msk", "msk_client", "msk_cluster", "msk_cluster_factory"]
+
+_LOG_LINES = 50
+_LOG_CHARACTERS = 8_000
+_FLAGS = ("docker", "strict")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The settings as options and ini values."""
+    group = parser.getgroup("msk", "Amazon MSK clusters")
+    for setting in SETTINGS:
+        text = f"{setting.help} (default: {setting.default})" if setting.default is not None else setting.help
+        kind: dict[str, Any] = {"action": "store_true"} if setting.name in _FLAGS else {"metavar": "VALUE"}
+        group.addoption(setting.option, dest=setting.ini, default=None, help=text, **kind)
+        parser.addini(setting.ini, text, type=setting.ini_type, default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle the settings before anything is collected."""
+    config.addinivalue_line(
+        "markers", f"{MARKER}({', '.join(f'{name}=' for name in ARGUMENTS)}): the MSK cluster of a test."
+    )
+    try:
+        settings = resolve(_command_line(config), ENVIRONMENT, _ini_file(config))
+    except MskUsageError as error:
+        raise pytest.UsageError(f"pytest-msk: {error}") from None
+    config.stash[session_key] = MskSession(settings)
+
+
+def _command_line(config: pytest.Config) -> Source:
+    return ("command line {option}", lambda setting: config.getoption(setting.ini))
+
+
+def _ini_file(config: pytest.Config) -> Source:
+    def look(setting: Setting) -> Any:
+        try:
+            return config.getini(setting.ini)
+        except (TypeError, ValueError) as error:
+            raise MskUsageError(f"ini {setting.ini}: {error}") from None
+
+    return ("ini {ini}", look)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """The settings, where anybody has set one."""
+    settings = config.stash[session_key].settings
+    return _header(settings) if settings.explicit else None
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
+    """The settings, where tests use clusters and the header has not shown them."""
+    settings = config.stash[session_key].settings
+    return None if settings.explicit or not any(map(uses_msk, items)) else _header(settings)
+
+
+def _header(settings: Settings) -> str:
+    return f"msk: {settings.describe()}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse wrong markers, and a backend that cannot run here, before anything is started."""
+    using = [item for item in items if uses_msk(item)]
+    if not using:
+        return
+    session = config.stash[session_key]
+    errors = _marker_errors(using, session.settings)
+    if errors:
+        raise pytest.UsageError("\n".join(errors))
+    if not config.option.collectonly:
+        _check_docker(session, using)
+
+
+def _marker_errors(items: list[pytest.Item], settings: Settings) -> list[str]:
+    errors = []
+    for item in items:
+        try:
+            marked_request(item, settings)
+        except MskUsageError as error:
+            errors.append(f"{item.nodeid}: {error}")
+    return errors
+
+
+def _check_docker(session: MskSession, items: list[pytest.Item]) -> None:
+    dockers = [item for item in items if marked_request(item, session.settings).backend == "docker"]
+    if not dockers:
+        return
+    plane = session.runtime.plane("docker")
+    try:
+        plane.check()
+    except BackendUnavailableError as error:
+        if session.settings.docker_missing == "fail":
+            raise pytest.UsageError(f"pytest-msk: {error}") from None
+        for item in dockers:
+            item.add_marker(pytest.mark.skip(reason=f"pytest-msk: {error}"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Patch boto3 for tests that ask for MSK, and see that ``msk_cluster`` is the one they ask for."""
+    item.config.stash[session_key].enter(item)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Take the patch off after the test's fixtures are gone."""
+    try:
+        return (yield)
+    finally:
+        item.config.stash[session_key].leave()
+
+
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Learn how pytest ends ``msk_cluster``, so that the next test can have another one."""
+    if fixturedef.argname == CLUSTER_FIXTURE and fixturedef.func.__module__ == msk_cluster.__module__:
+        finish = functools.partial(fixturedef.finish, request=request)  # type: ignore[arg-type]
+        request.config.stash[session_key].hold(finish)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
+    """Add the tails of the brokers' logs to the report of a test that failed."""
+    report: pytest.TestReport = yield
+    if report.failed:
+        for title, log in item.config.stash[session_key].logs(_LOG_LINES):
+            report.sections.append((title, log[-_LOG_CHARACTERS:]))
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The last resort, where the session's fixtures did not get to end."""
+    session.config.stash[session_key].close()

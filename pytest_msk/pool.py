@@ -1,0 +1,195 @@
+"""Living clusters by request and owner, and the leases that tests have on them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_msk.cluster import MskCluster
+from pytest_msk.errors import MskError
+from pytest_msk.marker import ClusterRequest
+from pytest_msk.spec import ClusterSpec
+
+if TYPE_CHECKING:
+    from pytest_msk.aws.kafka.state import Cluster, MskService
+    from pytest_msk.brokers.plane import Plane
+    from pytest_msk.settings import Backend
+
+# Beyond the plane's own limit, so that the plane's error, which knows the reason, comes first.
+_START_MARGIN_SECONDS = 30.0
+
+
+@dataclass(eq=False)
+class Lease:
+    """One hold on a cluster.
+
+    Attributes:
+        fixture: name of the fixture that holds it.
+    """
+
+    cluster: MskCluster
+    fixture: str
+    arn: str
+
+
+@dataclass(eq=False)
+class _Living:
+    cluster: Cluster
+    owner: object
+    leases: list[Lease] = field(default_factory=list)
+
+
+class Pool:
+    """Makes clusters through the MSK API, shares them among equal requests, ends them with their owner."""
+
+    def __init__(
+        self, service: MskService, plane: Callable[[Backend], Plane], startup_timeout: float
+    ) -> None:
+        self._service = service
+        self._plane = plane
+        self._startup_timeout = startup_timeout
+        self._living: dict[tuple[object, ...], _Living] = {}
+
+    @property
+    def arns(self) -> set[str]:
+        """The ARNs of all clusters of the pool, leased or not."""
+        return {living.cluster.arn for living in self._living.values()}
+
+    @property
+    def leases(self) -> list[Lease]:
+        """All leases."""
+        return [lease for living in self._living.values() for lease in living.leases]
+
+    def lease(
+        self,
+        request: ClusterRequest,
+        fixture: str,
+        on_use: Callable[[str], None],
+        owner: object | None = None,
+    ) -> Lease:
+        """A hold on a cluster that ``request`` describes.
+
+        Must be called while the MSK API is patched: the cluster is made by CreateCluster.
+
+        Args:
+            request: what the cluster should be.
+            fixture: name of the fixture that asks.
+            on_use: called with the cluster's ARN before every use that leads to the MSK API.
+            owner: leases of one owner share clusters, which live until `end`; None for a cluster
+                that no other lease shares and that ends with the lease.
+
+        Raises:
+            MskUsageError: the backend cannot run such a cluster.
+            BrokerStartError: the brokers did not become ready.
+        """
+        own = owner if owner is not None else object()
+        key = (*request.cluster_key, id(own))
+        living = self._living.get(key)
+        if living is not None and not self.active(living.cluster.arn):
+            # A test deleted it through the API: the next one gets a new cluster.
+            del self._living[key]
+            living = None
+        if living is None:
+            living = self._living[key] = _Living(self._create(request), own)
+        view = MskCluster(living.cluster, region_name=_region_name(), on_use=on_use)
+        lease = Lease(view, fixture, living.cluster.arn)
+        living.leases.append(lease)
+        try:
+            view._make_topics(request.topics)
+        except BaseException:
+            self.release(lease)
+            if owner is None:
+                self.end(own)
+            raise
+        return lease
+
+    def release(self, lease: Lease) -> None:
+        """End a lease: its clients, its topics. The cluster lives on until its owner ends."""
+        living = next((one for one in self._living.values() if lease in one.leases), None)
+        if living is None:
+            return
+        living.leases.remove(lease)
+        lease.cluster._close(remove_topics=self.active(lease.arn))
+
+    def active(self, arn: str) -> bool:
+        """Whether a cluster is there and ACTIVE: a test may have deleted it through the API."""
+        return any(cluster.arn == arn and cluster.state == "ACTIVE" for cluster in self._service.clusters())
+
+    def end(self, owner: object) -> None:
+        """Remove the clusters of an owner that ends, and return when they are gone."""
+        self._remove({key for key, living in self._living.items() if living.owner is owner})
+
+    def close(self) -> None:
+        """Remove all clusters."""
+        self._remove(set(self._living))
+
+    def _remove(self, keys: set[tuple[object, ...]]) -> None:
+        ended = [self._living.pop(key) for key in keys]
+        try:
+            for living in ended:
+                for lease in living.leases:
+                    lease.cluster._close(remove_topics=False)
+        finally:
+            if ended:
+                self._service.delete(*(living.cluster.arn for living in ended))
+
+    def _create(self, request: ClusterRequest) -> Cluster:
+        import boto3
+
+        name = request.name or f"msk-{uuid.uuid4().hex[:12]}"
+        plane = self._plane(request.backend)
+        plane.check_spec(
+            ClusterSpec(name, request.brokers, request.kafka_version, configuration=request.configuration)
+        )
+        client = boto3.client("kafka", region_name=_region_name())
+        before, self._service.plane = self._service.plane, plane
+        try:
+            arn = client.create_cluster(**self._create_request(name, request))["ClusterArn"]
+        finally:
+            self._service.plane = before
+        try:
+            self._service.wait_active(arn, self._startup_timeout + _START_MARGIN_SECONDS)
+        except BaseException:
+            self._service.delete(arn)
+            raise
+        return self._service.cluster(arn)
+
+    def _create_request(self, name: str, request: ClusterRequest) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "ClusterName": name,
+            "KafkaVersion": request.kafka_version,
+            "NumberOfBrokerNodes": request.brokers,
+            "BrokerNodeGroupInfo": {
+                "InstanceType": "kafka.m5.large",
+                "ClientSubnets": _subnets(request.brokers),
+            },
+        }
+        if request.configuration:
+            arn, revision = self._service.add_configuration(
+                _account_id(), _region_name(), f"{name}-configuration", request.configuration
+            )
+            body["ConfigurationInfo"] = {"Arn": arn, "Revision": revision}
+        return body
+
+
+def _subnets(brokers: int) -> list[str]:
+    """Subnets of as many zones as the brokers can be dealt to evenly, three at most, as MSK has them."""
+    zones = next(zones for zones in (3, 2, 1) if brokers % zones == 0)
+    return [f"subnet-{zone:017x}" for zone in range(1, zones + 1)]
+
+
+def _region_name() -> str:
+    import boto3
+
+    region = boto3.Session().region_name
+    if region is None:
+        raise MskError("No AWS region is set; the patch sets one while it is on.")
+    return region
+
+
+def _account_id() -> str:
+    from moto.core import DEFAULT_ACCOUNT_ID
+
+    return str(DEFAULT_ACCOUNT_ID)

@@ -1,0 +1,45 @@
+"""What a pytest session, or one `mock_msk`, holds: the MSK service, its planes, its living clusters."""
+
+from __future__ import annotations
+
+from pytest_msk.aws.kafka.state import MskService
+from pytest_msk.aws.patch import Patch
+from pytest_msk.brokers.metadata import MetadataPlane
+from pytest_msk.brokers.plane import Plane
+from pytest_msk.pool import Pool
+from pytest_msk.settings import Backend, Settings
+
+
+class Runtime:
+    """One MSK, with everything that it runs. Made cheaply, closed once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._planes: dict[Backend, Plane] = {}
+        self.service = MskService(self.plane(settings.backend), strict=settings.strict)
+        self.patch = Patch(self.service)
+        self.pool = Pool(self.service, self.plane, settings.startup_timeout)
+
+    def plane(self, backend: Backend) -> Plane:
+        """The plane for a backend, made when first asked for."""
+        if backend not in self._planes:
+            self._planes[backend] = self._make_plane(backend)
+        return self._planes[backend]
+
+    def _make_plane(self, backend: Backend) -> Plane:
+        if backend == "metadata":
+            return MetadataPlane()
+        from pytest_msk.brokers.docker.plane import DockerPlane
+
+        return DockerPlane(self.settings.image, self.settings.startup_timeout)
+
+    def close(self) -> None:
+        """Remove every cluster and let the planes go."""
+        try:
+            self.pool.close()
+        finally:
+            try:
+                self.service.close()
+            finally:
+                for plane in self._planes.values():
+                    plane.close()

@@ -1,0 +1,214 @@
+"""What a pytest run does with MSK: which test is patched, and which lease it holds.
+
+The brokers of a session cluster live as long as the session; boto3 is patched only while a test that
+asks for MSK runs. ``msk_cluster`` is one session fixture whose value depends on the test: before each
+test that uses it, a lease that does not fit is ended, together with every fixture built on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_msk.errors import MskUsageError
+from pytest_msk.marker import ClusterRequest, check_arguments, cluster_request
+from pytest_msk.settings import Scope, Settings
+
+if TYPE_CHECKING:
+    from pytest_msk.cluster import MskCluster
+    from pytest_msk.pool import Lease
+    from pytest_msk.runtime import Runtime
+
+MARKER = "msk"
+CLUSTER_FIXTURE = "msk_cluster"
+ROOT_FIXTURE = "_msk"
+"""The fixture that all of ours depend on: a test whose closure has it uses MSK."""
+
+Wanted = tuple[ClusterRequest, pytest.Item | pytest.Collector]
+
+
+def uses_msk(item: pytest.Item) -> bool:
+    """Whether a test asks for MSK by a fixture, its own or an inherited one, or by the marker."""
+    return ROOT_FIXTURE in fixture_names(item) or item.get_closest_marker(MARKER) is not None
+
+
+def fixture_names(item: pytest.Item) -> list[str]:
+    """Names of all fixtures that a test uses, those of its fixtures included."""
+    return getattr(item, "fixturenames", [])
+
+
+def marked_request(item: pytest.Item, settings: Settings) -> ClusterRequest:
+    """What a test's markers ask for, the nearest one first, argument by argument.
+
+    Raises:
+        MskUsageError: an argument is unknown or not allowed; names the marker.
+    """
+    merged: dict[str, Any] = {}
+    for marker in item.iter_markers(MARKER):
+        try:
+            merged = check_arguments(marker.args, marker.kwargs) | merged
+        except MskUsageError as error:
+            raise MskUsageError(f"@pytest.mark.{MARKER}: {error}") from None
+    parameter = _parameter(item)
+    return cluster_request(merged | check_arguments((), parameter), settings)
+
+
+def _parameter(item: pytest.Item) -> Mapping[str, Any]:
+    """The marker's arguments that a user's own indirect parametrization of msk_cluster gives."""
+    callspec = getattr(item, "callspec", None)
+    parameter = callspec.params.get(CLUSTER_FIXTURE, {}) if callspec else {}
+    return parameter if isinstance(parameter, Mapping) else {}
+
+
+def owner(item: pytest.Item, scope: Scope) -> pytest.Item | pytest.Collector:
+    """The node with whose end a cluster of that scope ends."""
+    nodes: Mapping[Scope, pytest.Item | pytest.Collector | None] = {
+        "session": item.session,
+        "module": item.getparent(pytest.Module),
+        "class": item.getparent(pytest.Class) or item.getparent(pytest.Module),
+        "function": item,
+    }
+    return nodes[scope] or item.session
+
+
+class MskSession:
+    """The MSK of one pytest run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._runtime: Runtime | None = None
+        self._item: pytest.Item | None = None
+        self._patched = False
+        self._wanted: Wanted | None = None
+        self._cluster: Lease | None = None
+        self._finish: Callable[[], object] | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """Everything that runs, made when the first test asks for it."""
+        if self._runtime is None:
+            from pytest_msk.runtime import Runtime
+
+            self._runtime = Runtime(self.settings)
+        return self._runtime
+
+    def enter(self, item: pytest.Item) -> None:
+        """Before a test's set-up."""
+        self._item = item
+        if not uses_msk(item):
+            return
+        if self._wanted is not None and CLUSTER_FIXTURE in self._fixtures(item) and not self._fits(item):
+            self._end_cluster()
+        self.patch()
+
+    def leave(self) -> None:
+        """After a test's teardown: what it made through the API goes, and the patch is taken off."""
+        self._item = None
+        if not self._patched:
+            return
+        try:
+            made = {cluster.arn for cluster in self.runtime.service.clusters()} - self.runtime.pool.arns
+            if made:
+                self.runtime.service.delete(*made)
+        finally:
+            self._patched = False
+            self.runtime.patch.stop()
+
+    def patch(self) -> None:
+        """Patch boto3 for the running test, if it is not."""
+        if self._patched or self._item is None:
+            return
+        backend = marked_request(self._item, self.settings).backend
+        self.runtime.service.plane = self.runtime.plane(backend)
+        self._show_only(self._fixtures(self._item))
+        self.runtime.patch.start()
+        self._patched = True
+
+    def hold(self, finish: Callable[[], object]) -> None:
+        """Remember how pytest ends the present value of ``msk_cluster``."""
+        self._finish = finish
+
+    def lease_cluster(self) -> MskCluster:
+        """The cluster that the running test's marker asks for."""
+        if self._item is None:
+            raise MskUsageError(f"{CLUSTER_FIXTURE} was asked for while no test runs.")
+        self._wanted = request, node = self._want(self._item)
+        if node is not self._item.session:
+            node.addfinalizer(lambda: self._end_owner(node))
+        self._cluster = self.lease(CLUSTER_FIXTURE, request, node)
+        return self._cluster.cluster
+
+    def release_cluster(self) -> None:
+        """End the lease of ``msk_cluster``."""
+        lease, self._cluster = self._cluster, None
+        self._wanted = self._finish = None
+        if lease is not None:
+            self.release(lease)
+
+    def lease(self, fixture: str, request: ClusterRequest, node: object | None = None) -> Lease:
+        """A lease for a fixture, on a cluster of its own or on one that ``node`` shares."""
+        self.patch()
+        lease = self.runtime.pool.lease(request, fixture, self._use, node)
+        self._use(lease.arn)
+        return lease
+
+    def release(self, lease: Lease) -> None:
+        """End a lease."""
+        if self._runtime is not None:
+            self._runtime.pool.release(lease)
+
+    def close(self) -> None:
+        """End everything. Called more than once it does nothing more."""
+        runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            runtime.close()
+
+    def logs(self, lines: int) -> list[tuple[str, str]]:
+        """Title and tail of the log of each broker that the running test can see."""
+        if self._runtime is None or not self._patched:
+            return []
+        return [
+            (f"{cluster.name}, broker {broker_id}: last lines of its log", log)
+            for cluster in self._runtime.service.clusters()
+            if not cluster.parked
+            for broker_id, log in sorted(cluster.brokers.logs(lines).items())
+        ]
+
+    def _want(self, item: pytest.Item) -> Wanted:
+        request = marked_request(item, self.settings)
+        return request, owner(item, request.scope)
+
+    def _fits(self, item: pytest.Item) -> bool:
+        lost = self._cluster is not None and not self.runtime.pool.active(self._cluster.arn)
+        return not lost and self._want(item) == self._wanted
+
+    def _fixtures(self, item: pytest.Item) -> list[str]:
+        """The fixtures that a test may come to use: the marker says that there may be msk_cluster."""
+        marked = [CLUSTER_FIXTURE] if item.get_closest_marker(MARKER) else []
+        return [*fixture_names(item), *marked]
+
+    def _end_cluster(self) -> None:
+        """Have pytest end ``msk_cluster``, first every fixture that is built on it."""
+        finish, self._finish, self._wanted = self._finish, None, None
+        if finish is not None:
+            finish()
+
+    def _end_owner(self, node: object) -> None:
+        if self._wanted is not None and self._wanted[1] is node:
+            self._end_cluster()
+        self.runtime.pool.end(node)
+
+    def _show_only(self, fixtures: list[str]) -> None:
+        """Hide the clusters of the pool that a test has no lease on from its API calls."""
+        pool = self.runtime.pool
+        leased = {lease.arn for lease in pool.leases if lease.fixture in fixtures}
+        for cluster in self.runtime.service.clusters():
+            cluster.parked = cluster.arn in pool.arns and cluster.arn not in leased
+
+    def _use(self, arn: str) -> None:
+        """A test touches a cluster, however it came by it: see that the API is patched and knows it."""
+        self.patch()
+        if self._item is not None and self.runtime.pool.active(arn):
+            self.runtime.service.cluster(arn).parked = False
