@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from pytest_msk.clients import Library, client_config
+from pytest_msk.clients import Library, client_config, kafka_python
 from pytest_msk.errors import MskUsageError, UnsupportedOnPlaneError
 from pytest_msk.marker import TopicRequest
 from pytest_msk.records import Record, await_records, read_records
@@ -39,13 +39,13 @@ class MskCluster:
     @property
     def arn(self) -> str:
         """The cluster's ARN, as every operation of the MSK API takes it."""
-        self._on_use(self._cluster.arn)
-        return self._cluster.arn
+        self._on_use(str(self._cluster.arn))
+        return str(self._cluster.arn)
 
     @property
     def name(self) -> str:
         """The cluster's name."""
-        self._on_use(self._cluster.arn)
+        self._on_use(str(self._cluster.arn))
         return self._cluster.name
 
     @property
@@ -100,7 +100,7 @@ class MskCluster:
         """A boto3 ``kafka`` client in the cluster's region, patched."""
         import boto3
 
-        self._on_use(self._cluster.arn)
+        self._on_use(str(self._cluster.arn))
         return boto3.client("kafka", region_name=self._region_name)
 
     @property
@@ -149,9 +149,7 @@ class MskCluster:
 
     def producer(self, **config: Any) -> KafkaProducer:
         """A kafka-python producer, closed with the lease; ``config`` overrides `client_config`."""
-        from kafka import KafkaProducer
-
-        producer = KafkaProducer(**{**self.client_config("kafka-python"), **config})
+        producer = kafka_python().KafkaProducer(**{**self.client_config("kafka-python"), **config})
         self._open.callback(producer.close, timeout=_CLOSE_SECONDS)
         return producer
 
@@ -161,18 +159,16 @@ class MskCluster:
         Iterating over it ends when no record came for 10 s; ``consumer_timeout_ms`` and every other
         setting can be given in ``config``.
         """
-        from kafka import KafkaConsumer
-
         defaults = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 10_000}
-        consumer = KafkaConsumer(*topics, **{**self.client_config("kafka-python"), **defaults, **config})
+        consumer = kafka_python().KafkaConsumer(
+            *topics, **{**self.client_config("kafka-python"), **defaults, **config}
+        )
         self._open.callback(consumer.close, timeout_ms=_CLOSE_SECONDS * 1000)
         return consumer
 
     def admin(self) -> KafkaAdminClient:
         """A kafka-python admin client, closed with the lease."""
-        from kafka import KafkaAdminClient
-
-        admin = KafkaAdminClient(**self.client_config("kafka-python"))
+        admin = kafka_python().KafkaAdminClient(**self.client_config("kafka-python"))
         self._open.callback(admin.close)
         return admin
 

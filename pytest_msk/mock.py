@@ -77,7 +77,7 @@ class MockMsk:
     def __call__(self, target: T) -> T:
         """Decorate a function, a coroutine function, or a class of tests."""
         if inspect.isclass(target):
-            return self._decorate_class(target)
+            return self._decorate_class(target)  # type: ignore[no-any-return]
         if inspect.iscoroutinefunction(target):
 
             @functools.wraps(target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -51,7 +51,7 @@ def _ini_file(config: pytest.Config) -> Source:
     def look(setting: Setting) -> Any:
         try:
             return config.getini(setting.ini)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, pytest.UsageError) as error:
             raise MskUsageError(f"ini {setting.ini}: {error}") from None
 
     return ("ini {ini}", look)
@@ -135,9 +135,9 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.Fix
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the tails of the brokers' logs to the report of a test that failed."""
-    report: pytest.TestReport = yield
+    report = yield
     if report.failed:
         for title, log in item.config.stash[session_key].logs(_LOG_LINES):
             report.sections.append((title, log[-_LOG_CHARACTERS:]))

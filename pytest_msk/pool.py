@@ -55,7 +55,7 @@ class Pool:
     @property
     def arns(self) -> set[str]:
         """The ARNs of all clusters of the pool, leased or not."""
-        return {living.cluster.arn for living in self._living.values()}
+        return {str(living.cluster.arn) for living in self._living.values()}
 
     @property
     def leases(self) -> list[Lease]:
@@ -87,14 +87,14 @@ class Pool:
         own = owner if owner is not None else object()
         key = (*request.cluster_key, id(own))
         living = self._living.get(key)
-        if living is not None and not self.active(living.cluster.arn):
+        if living is not None and not self.active(str(living.cluster.arn)):
             # A test deleted it through the API: the next one gets a new cluster.
             del self._living[key]
             living = None
         if living is None:
             living = self._living[key] = _Living(self._create(request), own)
         view = MskCluster(living.cluster, region_name=_region_name(), on_use=on_use)
-        lease = Lease(view, fixture, living.cluster.arn)
+        lease = Lease(view, fixture, str(living.cluster.arn))
         living.leases.append(lease)
         try:
             view._make_topics(request.topics)
@@ -115,7 +115,8 @@ class Pool:
 
     def active(self, arn: str) -> bool:
         """Whether a cluster is there and ACTIVE: a test may have deleted it through the API."""
-        return any(cluster.arn == arn and cluster.state == "ACTIVE" for cluster in self._service.clusters())
+        clusters = self._service.clusters()
+        return any(str(cluster.arn) == arn and cluster.state == "ACTIVE" for cluster in clusters)
 
     def end(self, owner: object) -> None:
         """Remove the clusters of an owner that ends, and return when they are gone."""
@@ -133,7 +134,7 @@ class Pool:
                     lease.cluster._close(remove_topics=False)
         finally:
             if ended:
-                self._service.delete(*(living.cluster.arn for living in ended))
+                self._service.delete(*(str(living.cluster.arn) for living in ended))
 
     def _create(self, request: ClusterRequest) -> Cluster:
         import boto3

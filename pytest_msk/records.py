@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pytest_msk.clients import client_config
+from pytest_msk.clients import client_config, kafka_python
 from pytest_msk.errors import MskError
 
 if TYPE_CHECKING:
@@ -79,9 +79,8 @@ def await_records(bootstrap_servers: str, topic: str, count: int, timeout: float
 def _reader(
     bootstrap_servers: str, topic: str, deadline: float
 ) -> Iterator[tuple[KafkaConsumer, list[TopicPartition]]]:
-    from kafka import KafkaConsumer, TopicPartition
-
-    consumer = KafkaConsumer(
+    kafka = kafka_python()
+    consumer = kafka.KafkaConsumer(
         **client_config("kafka-python", bootstrap_servers),
         group_id=None,
         enable_auto_commit=False,
@@ -96,7 +95,7 @@ def _reader(
                     f"There is no topic {topic!r}. Topics: {sorted(consumer.topics())}."
                 )
             consumer.poll(timeout_ms=_POLL_MS)
-        partitions = [TopicPartition(topic, partition) for partition in sorted(ids)]
+        partitions = [kafka.TopicPartition(topic, partition) for partition in sorted(ids)]
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
         yield consumer, partitions
@@ -122,9 +121,7 @@ def _record(record: Any) -> Record:
 
 
 def _end(ends: dict[TopicPartition, int], record: Record) -> int:
-    from kafka import TopicPartition
-
-    return ends[TopicPartition(record.topic, record.partition)]
+    return ends[kafka_python().TopicPartition(record.topic, record.partition)]
 
 
 def _sorted(records: Iterator[Record] | list[Record]) -> list[Record]:

@@ -109,7 +109,10 @@ class MskSession:
         if not self._patched:
             return
         try:
-            made = {cluster.arn for cluster in self.runtime.service.clusters()} - self.runtime.pool.arns
+            for lease in self.runtime.pool.leases:
+                lease.cluster._start_stopped_brokers()
+            every = {str(cluster.arn) for cluster in self.runtime.service.clusters()}
+            made = every - self.runtime.pool.arns
             if made:
                 self.runtime.service.delete(*made)
         finally:
@@ -205,7 +208,7 @@ class MskSession:
         pool = self.runtime.pool
         leased = {lease.arn for lease in pool.leases if lease.fixture in fixtures}
         for cluster in self.runtime.service.clusters():
-            cluster.parked = cluster.arn in pool.arns and cluster.arn not in leased
+            cluster.parked = str(cluster.arn) in pool.arns and str(cluster.arn) not in leased
 
     def _use(self, arn: str) -> None:
         """A test touches a cluster, however it came by it: see that the API is patched and knows it."""

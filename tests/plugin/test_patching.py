@@ -93,7 +93,7 @@ def aws():
         yield
 
 def test_fixture(aws, msk_cluster):
-    s3().create_bucket(Bucket="b")
+    s3().create_bucket(Bucket="bucket")
     assert kafka().describe_cluster(ClusterArn=msk_cluster.arn)
 
 @mock_aws
@@ -116,9 +116,9 @@ def test_the_rest_of_moto_works_beside_ours_and_is_clean_in_every_test(pytester:
 @pytest.mark.parametrize("turn", [1, 2])
 def test_s3(msk_cluster, turn):
     assert s3().list_buckets()["Buckets"] == []
-    s3().create_bucket(Bucket="b")
-    s3().put_object(Bucket="b", Key="k", Body=msk_cluster.arn)
-    assert s3().get_object(Bucket="b", Key="k")["Body"].read().decode() == msk_cluster.arn
+    s3().create_bucket(Bucket="bucket")
+    s3().put_object(Bucket="bucket", Key="k", Body=msk_cluster.arn)
+    assert s3().get_object(Bucket="bucket", Key="k")["Body"].read().decode() == msk_cluster.arn
 """,
     )
 

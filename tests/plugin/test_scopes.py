@@ -113,8 +113,8 @@ def test_marked(request):
 
 def test_unmarked(request):
     import boto3
-    cluster = request.getfixturevalue("msk_cluster")
-    assert boto3.client("kafka", region_name="us-east-1").describe_cluster(ClusterArn=cluster.arn)
+    arn = request.getfixturevalue("msk_cluster").arn
+    assert boto3.client("kafka", region_name="us-east-1").describe_cluster(ClusterArn=arn)
 """,
     )
 
