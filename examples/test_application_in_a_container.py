@@ -4,8 +4,6 @@ import docker
 import pytest
 
 
-
-
 def test_application_writes_from_its_container(msk_cluster, application):
     topic = msk_cluster.unique_topic("from-a-container")
 

@@ -7,7 +7,11 @@ test that uses it, a lease that does not fit is ended, together with every fixtu
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,6 +88,7 @@ class MskSession:
         self._wanted: Wanted | None = None
         self._cluster: Lease | None = None
         self._finish: Callable[[], object] | None = None
+        self._end = ExitStack()
 
     @property
     def runtime(self) -> Runtime:
@@ -92,6 +97,8 @@ class MskSession:
             from pytest_msk.runtime import Runtime
 
             self._runtime = Runtime(self.settings)
+            _end_on_sigterm(self._end)
+            self._end.callback(self._runtime.close)
         return self._runtime
 
     def enter(self, item: pytest.Item) -> None:
@@ -164,9 +171,8 @@ class MskSession:
 
     def close(self) -> None:
         """End everything. Called more than once it does nothing more."""
-        runtime, self._runtime = self._runtime, None
-        if runtime is not None:
-            runtime.close()
+        self._runtime = None
+        self._end.close()
 
     def logs(self, lines: int) -> list[tuple[str, str]]:
         """Title and tail of the log of each broker that the running test can see."""
@@ -215,3 +221,16 @@ class MskSession:
         self.patch()
         if self._item is not None and self.runtime.pool.active(arn):
             self.runtime.service.cluster(arn).parked = False
+
+
+def _end_on_sigterm(end: ExitStack) -> None:
+    """Let SIGTERM end the run as Ctrl-C does, with everything removed, where nobody handles it otherwise."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt("SIGTERM")
+
+    signal.signal(signal.SIGTERM, interrupt)
+    end.callback(signal.signal, signal.SIGTERM, signal.SIG_DFL)

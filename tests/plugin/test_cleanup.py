@@ -28,9 +28,12 @@ def name() -> str:
     return f"clean-{uuid.uuid4().hex[:10]}"
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def until(condition: Callable[[], object], what: str, *runs: Run) -> None:
+    """Wait for a condition for as long as the runs that are to bring it about are alive."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
+        for run in runs:
+            assert run.poll() is None, f"{what}, and a run ended:\n{run.log.read_text()}"
         assert time.monotonic() < deadline, f"{what}, waited {PATIENCE} s"
         time.sleep(0.05)
 
@@ -97,8 +100,27 @@ def test_function_scope_ends_with_the_test(pytester: pytest.Pytester, name: str)
     pytester.runpytest_subprocess("--msk-docker").assert_outcomes(passed=2)
 
 
-def start(tmp_path: Path, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+class Run(subprocess.Popen[bytes]):
     """A run whose test waits for ever once its cluster is up."""
+
+    def __init__(self, tmp_path: Path, *arguments: str) -> None:
+        self.up = tmp_path / "up"
+        self.log = tmp_path / "log"
+        with self.log.open("wb") as log:
+            super().__init__(
+                [sys.executable, "-m", "pytest", "--msk-docker", "-p", "no:cacheprovider", *arguments, "."],
+                cwd=tmp_path,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def end(self, how: signal.Signals) -> None:
+        self.send_signal(how)
+        self.wait(PATIENCE)
+
+
+def start(tmp_path: Path, name: str, *arguments: str) -> Run:
     (tmp_path / "test_waits.py").write_text(
         f"""
 import pathlib, pytest, threading
@@ -109,34 +131,24 @@ def test_waits(msk_cluster):
     threading.Event().wait()
 """
     )
-    return subprocess.Popen(
-        [sys.executable, "-m", "pytest", "--msk-docker", "-p", "no:cacheprovider", *arguments, str(tmp_path)],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def end(run: subprocess.Popen[bytes], how: signal.Signals) -> None:
-    run.send_signal(how)
-    run.wait(PATIENCE)
+    return Run(tmp_path, *arguments)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["starting", "up"])
 def test_after_a_signal(tmp_path: Path, name: str, how: signal.Signals, moment: str) -> None:
     run = start(tmp_path, name)
-    up = tmp_path / "up"
-    until(up.exists if moment == "up" else lambda: traces(name), f"the cluster is to be {moment}")
-    end(run, how)
+    begun = run.up.exists if moment == "up" else lambda: traces(name)
+    until(begun, f"the cluster is to be {moment}", run)
+    run.end(how)
     assert traces(name) == []
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_after_a_signal_under_xdist(tmp_path: Path, name: str, how: signal.Signals) -> None:
     run = start(tmp_path, name, "-n", "1")
-    until((tmp_path / "up").exists, "the cluster is to be up")
-    end(run, how)
+    until(run.up.exists, "the cluster is to be up", run)
+    run.end(how)
     until(lambda: not traces(name), "nothing is to be left")
 
 
@@ -148,7 +160,7 @@ def test_after_a_kill_the_next_run_removes_what_is_left_and_nothing_that_lives(
     killed = start(tmp_path / "a", f"{name}-killed")
     lives = start(tmp_path / "b", f"{name}-lives")
     try:
-        until(lambda: (tmp_path / "a/up").exists() and (tmp_path / "b/up").exists(), "both are to be up")
+        until(lambda: killed.up.exists() and lives.up.exists(), "both are to be up", killed, lives)
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait(PATIENCE)
         assert traces(f"{name}-killed")
@@ -157,5 +169,5 @@ def test_after_a_kill_the_next_run_removes_what_is_left_and_nothing_that_lives(
         assert traces(f"{name}-killed") == []
         assert traces(f"{name}-lives")
     finally:
-        end(lives, signal.SIGINT)
+        lives.end(signal.SIGINT)
     assert traces(f"{name}-lives") == []

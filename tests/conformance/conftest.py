@@ -1,0 +1,33 @@
+"""The same tests on every plane that runs brokers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_msk import MskCluster, mock_msk
+from pytest_msk.mock import MockMsk
+from tests.docker_engine import require_docker
+
+PLANES = ["docker"]
+
+
+@pytest.fixture(scope="session", params=PLANES)
+def msk(request: pytest.FixtureRequest) -> Iterator[MockMsk]:
+    if request.param == "docker":
+        require_docker()
+    with mock_msk(backend=request.param) as msk:
+        yield msk
+
+
+@pytest.fixture(scope="session")
+def one(msk: MockMsk) -> MskCluster:
+    """A cluster of one broker."""
+    return msk.cluster(name="one")
+
+
+@pytest.fixture(scope="session")
+def three(msk: MockMsk) -> MskCluster:
+    """A cluster of three brokers."""
+    return msk.cluster(name="three", brokers=3)
