@@ -34,10 +34,8 @@ def msk_cluster(_msk: MskSession) -> Iterator[MskCluster]:
 @pytest.fixture
 def msk_client(_msk: MskSession) -> Any:
     """A boto3 ``kafka`` client, patched for this test."""
-    import boto3
-
     _msk.patch()
-    return boto3.client("kafka")
+    return _msk.runtime.client()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 from pytest_msk import checks
 from pytest_msk.errors import MskUsageError
 from pytest_msk.settings import DEFAULT_BACKEND, SCOPES, Backend, Scope, Settings
+from pytest_msk.spec import ClusterSpec
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class ClusterRequest:
             self.backend,
             self.name,
         )
+
+    def spec(self, name: str) -> ClusterSpec:
+        """What is asked of the brokers of a cluster with that name, for checks before there is one."""
+        return ClusterSpec(name, self.brokers, self.kafka_version, configuration=self.configuration)
 
 
 def arguments(

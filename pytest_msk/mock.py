@@ -55,10 +55,7 @@ class MockMsk:
     @property
     def client(self) -> Any:
         """A boto3 ``kafka`` client, patched."""
-        import boto3
-
-        self._entered()
-        return boto3.client("kafka")
+        return self._entered().client()
 
     def cluster(self, **arguments: Any) -> MskCluster:
         """A cluster that lives until the context ends.

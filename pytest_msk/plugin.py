@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -19,6 +19,8 @@ __all__ = ["_msk", "msk_client", "msk_cluster", "msk_cluster_factory"]
 _LOG_LINES = 50
 _LOG_CHARACTERS = 8_000
 _FLAGS = ("docker", "strict")
+
+refusal_key = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,59 +68,86 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
     """The settings, where tests use clusters and the header has not shown them."""
     settings = config.stash[session_key].settings
-    return None if settings.explicit or not any(map(uses_msk, items)) else _header(settings)
+    quiet = config.get_verbosity() < 0
+    return None if quiet or settings.explicit or not any(map(uses_msk, items)) else _header(settings)
 
 
 def _header(settings: Settings) -> str:
     return f"msk: {settings.describe()}"
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Where xdist's workers run the tests, find out here whether the backend can run, and say so once."""
+    msk = session.config.stash[session_key]
+    if session.config.pluginmanager.hasplugin("dsession") and msk.settings.backend == "docker":
+        error = _engine_error(msk)
+        if error and msk.settings.docker_missing == "fail":
+            raise pytest.UsageError(error)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse wrong markers, and a backend that cannot run here, before anything is started."""
-    using = [item for item in items if uses_msk(item)]
-    if not using:
-        return
     session = config.stash[session_key]
-    errors = _marker_errors(using, session.settings)
-    if errors:
-        raise pytest.UsageError("\n".join(errors))
+    using = [item for item in items if uses_msk(item)]
+    _refuse(config, _errors(using, lambda item: marked_request(item, session.settings)))
     if not config.option.collectonly:
-        _check_docker(session, using)
+        _check_docker(config, session, [item for item in using if refusal_key not in item.stash])
 
 
-def _marker_errors(items: list[pytest.Item], settings: Settings) -> list[str]:
-    errors = []
+def _errors(items: list[pytest.Item], check: Callable[[pytest.Item], object]) -> dict[pytest.Item, str]:
+    errors = {}
     for item in items:
         try:
-            marked_request(item, settings)
+            check(item)
         except MskUsageError as error:
-            errors.append(f"{item.nodeid}: {error}")
+            errors[item] = f"{item.nodeid}: {error}"
     return errors
 
 
-def _check_docker(session: MskSession, items: list[pytest.Item]) -> None:
-    dockers = [item for item in items if marked_request(item, session.settings).backend == "docker"]
+def _refuse(config: pytest.Config, errors: Mapping[pytest.Item, str]) -> None:
+    if hasattr(config, "workerinput"):
+        # A worker that ends during collection takes xdist down with an internal error; so its tests fail.
+        for item, error in errors.items():
+            item.stash[refusal_key] = error
+    elif errors:
+        raise pytest.UsageError("\n".join(dict.fromkeys(errors.values())))
+
+
+def _check_docker(config: pytest.Config, session: MskSession, items: list[pytest.Item]) -> None:
+    requests = {item: marked_request(item, session.settings) for item in items}
+    dockers = [item for item, request in requests.items() if request.backend == "docker"]
     if not dockers:
         return
     plane = session.runtime.plane("docker")
-    try:
-        plane.check()
-    except BackendUnavailableError as error:
-        if session.settings.docker_missing == "fail":
-            raise pytest.UsageError(f"pytest-msk: {error}") from None
+    _refuse(config, _errors(dockers, lambda item: plane.check_spec(requests[item].spec("unnamed"))))
+    error = _engine_error(session)
+    if error and session.settings.docker_missing == "fail":
+        _refuse(config, dict.fromkeys(dockers, error))
+    elif error:
         for item in dockers:
-            item.add_marker(pytest.mark.skip(reason=f"pytest-msk: {error}"))
+            item.add_marker(pytest.mark.skip(reason=error))
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
+def _engine_error(session: MskSession) -> str | None:
+    try:
+        session.runtime.plane("docker").check()
+    except BackendUnavailableError as error:
+        return f"pytest-msk: {error}"
+    return None
+
+
+# Innermost of the wrappers, so that those of pytest itself have set up what their teardowns need.
+@pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Patch boto3 for tests that ask for MSK, and see that ``msk_cluster`` is the one they ask for."""
+    if refusal_key in item.stash:
+        pytest.fail(item.stash[refusal_key], pytrace=False)
     item.config.stash[session_key].enter(item)
     return (yield)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
+@pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """Take the patch off after the test's fixtures are gone."""
     try:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_msk.cluster import MskCluster
-from pytest_msk.errors import MskError
 from pytest_msk.marker import ClusterRequest
-from pytest_msk.spec import ClusterSpec
 
 if TYPE_CHECKING:
     from pytest_msk.aws.kafka.state import Cluster, MskService
@@ -45,10 +43,15 @@ class Pool:
     """Makes clusters through the MSK API, shares them among equal requests, ends them with their owner."""
 
     def __init__(
-        self, service: MskService, plane: Callable[[Backend], Plane], startup_timeout: float
+        self,
+        service: MskService,
+        plane: Callable[[Backend], Plane],
+        client: Callable[[], Any],
+        startup_timeout: float,
     ) -> None:
         self._service = service
         self._plane = plane
+        self._client = client
         self._startup_timeout = startup_timeout
         self._living: dict[tuple[object, ...], _Living] = {}
 
@@ -93,7 +96,7 @@ class Pool:
             living = None
         if living is None:
             living = self._living[key] = _Living(self._create(request), own)
-        view = MskCluster(living.cluster, region_name=_region_name(), on_use=on_use)
+        view = MskCluster(living.cluster, self._client, on_use)
         lease = Lease(view, fixture, str(living.cluster.arn))
         living.leases.append(lease)
         try:
@@ -137,17 +140,14 @@ class Pool:
                 self._service.delete(*(str(living.cluster.arn) for living in ended))
 
     def _create(self, request: ClusterRequest) -> Cluster:
-        import boto3
-
         name = request.name or f"msk-{uuid.uuid4().hex[:12]}"
         plane = self._plane(request.backend)
-        plane.check_spec(
-            ClusterSpec(name, request.brokers, request.kafka_version, configuration=request.configuration)
-        )
-        client = boto3.client("kafka", region_name=_region_name())
+        plane.check_spec(request.spec(name))
+        client = self._client()
         before, self._service.plane = self._service.plane, plane
         try:
-            arn = client.create_cluster(**self._create_request(name, request))["ClusterArn"]
+            body = self._create_request(name, request, client.meta.region_name)
+            arn = client.create_cluster(**body)["ClusterArn"]
         finally:
             self._service.plane = before
         try:
@@ -157,7 +157,7 @@ class Pool:
             raise
         return self._service.cluster(arn)
 
-    def _create_request(self, name: str, request: ClusterRequest) -> dict[str, Any]:
+    def _create_request(self, name: str, request: ClusterRequest, region_name: str) -> dict[str, Any]:
         body: dict[str, Any] = {
             "ClusterName": name,
             "KafkaVersion": request.kafka_version,
@@ -169,7 +169,7 @@ class Pool:
         }
         if request.configuration:
             arn, revision = self._service.add_configuration(
-                _account_id(), _region_name(), f"{name}-configuration", request.configuration
+                _account_id(), region_name, f"{name}-configuration", request.configuration
             )
             body["ConfigurationInfo"] = {"Arn": arn, "Revision": revision}
         return body
@@ -179,15 +179,6 @@ def _subnets(brokers: int) -> list[str]:
     """Subnets of as many zones as the brokers can be dealt to evenly, three at most, as MSK has them."""
     zones = next(zones for zones in (3, 2, 1) if brokers % zones == 0)
     return [f"subnet-{zone:017x}" for zone in range(1, zones + 1)]
-
-
-def _region_name() -> str:
-    import boto3
-
-    region = boto3.Session().region_name
-    if region is None:
-        raise MskError("No AWS region is set; the patch sets one while it is on.")
-    return region
 
 
 def _account_id() -> str:

@@ -103,8 +103,9 @@ def test_an_invalid_topic_name(one: MskCluster) -> None:
 def test_a_topic_s_configuration(one: MskCluster) -> None:
     topic = one.unique_topic(config={"retention.ms": 60_000})
     resource = ConfigResource("topic", topic)
-    described = AdminClient(one.client_config("confluent-kafka")).describe_configs([resource])
-    assert described[resource].result(10)["retention.ms"].value == "60000"
+    admin = AdminClient(one.client_config("confluent-kafka"))
+    described = admin.describe_configs([resource])[resource].result(10)
+    assert described["retention.ms"].value == "60000"
 
 
 def test_settings_for_each_library_are_accepted_by_it(one: MskCluster) -> None:
