@@ -123,8 +123,7 @@ class MskSession:
             if made:
                 self.runtime.service.delete(*made)
         finally:
-            self._patched = False
-            self.runtime.patch.stop()
+            self._unpatch()
 
     def patch(self) -> None:
         """Patch boto3 for the running test, if it is not."""
@@ -135,6 +134,11 @@ class MskSession:
         self._show_only(self._fixtures(self._item))
         self.runtime.patch.start()
         self._patched = True
+
+    def _unpatch(self) -> None:
+        if self._patched:
+            self._patched = False
+            self.runtime.patch.stop()
 
     def hold(self, finish: Callable[[], object]) -> None:
         """Remember how pytest ends the present value of ``msk_cluster``."""
@@ -170,9 +174,15 @@ class MskSession:
             self._runtime.pool.release(lease)
 
     def close(self) -> None:
-        """End everything. Called more than once it does nothing more."""
-        self._runtime = None
-        self._end.close()
+        """End everything. Called more than once it does nothing more.
+
+        It comes within the teardown of the last test, before `leave`.
+        """
+        try:
+            self._unpatch()
+        finally:
+            self._runtime = None
+            self._end.close()
 
     def logs(self, lines: int) -> list[tuple[str, str]]:
         """Title and tail of the log of each broker that the running test can see."""

@@ -58,6 +58,21 @@ def test_after():
     )
 
 
+def test_nothing_is_patched_after_the_last_test(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import os
+
+        def pytest_unconfigure():
+            from moto.core.models import botocore_stubber
+            patched = botocore_stubber.enabled, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS" in os.environ
+            print("patched:", *patched)
+        """
+    )
+    pytester.makepyfile("def test_it(msk_cluster): ...")
+    pytester.runpytest_subprocess("-s").stdout.fnmatch_lines(["patched: False False"])
+
+
 def test_mock_aws_tests_see_moto_s_own_kafka(pytester: pytest.Pytester) -> None:
     passes(
         pytester,
