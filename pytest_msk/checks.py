@@ -8,9 +8,9 @@ from typing import Any
 
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
-_VERSION = re.compile(r"\d+\.\d+\.(\d+|x)(\.\d+)?(\.kraft|\.tiered)?")
-_CLUSTER_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
-_TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+_VERSION = r"\d+\.\d+\.(\d+|x)(\.\d+)?(\.kraft|\.tiered)?"
+_CLUSTER_NAME = r"[0-9A-Za-z][0-9A-Za-z-]{0,63}"
+_TOPIC_NAME = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}"
 
 
 def truth(value: Any) -> bool:
@@ -77,7 +77,7 @@ def text(value: Any) -> str:
 
 def kafka_version(value: Any) -> str:
     """Kafka's own version number, or MSK's name for one."""
-    if isinstance(value, str) and _VERSION.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_VERSION, value):
         return value
     raise ValueError(
         f"{value!r} is not a Kafka version; write Kafka's number, such as '3.7.1', "
@@ -87,7 +87,7 @@ def kafka_version(value: Any) -> str:
 
 def cluster_name(value: Any) -> str:
     """A cluster's name by MSK's rule."""
-    if isinstance(value, str) and _CLUSTER_NAME.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_CLUSTER_NAME, value):
         return value
     raise ValueError(
         f"{value!r} is not a cluster name; write 1 to 64 letters, digits and hyphens, a letter or digit first"
@@ -96,7 +96,7 @@ def cluster_name(value: Any) -> str:
 
 def topic_name(value: Any) -> str:
     """A topic's name by Kafka's rule."""
-    if isinstance(value, str) and _TOPIC_NAME.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_TOPIC_NAME, value):
         return value
     raise ValueError(
         f"{value!r} is not a topic name; write 1 to 249 of letters, digits, '.', '_' and '-', "

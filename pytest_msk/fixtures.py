@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_msk.cluster import MskCluster
-from pytest_msk.marker import check_arguments, cluster_request
-from pytest_msk.session import MskSession
-from pytest_msk.settings import Scope
+if TYPE_CHECKING:
+    from pytest_msk.cluster import MskCluster
+    from pytest_msk.session import MskSession
+    from pytest_msk.settings import Scope
 
-session_key = pytest.StashKey[MskSession]()
+session_key: pytest.StashKey[MskSession] = pytest.StashKey()
 
 
 @pytest.fixture(scope="session")
 def _msk(pytestconfig: pytest.Config) -> Iterator[MskSession]:
     """The run's MSK; ends with the session."""
-    session = pytestconfig.stash[session_key]
+    from pytest_msk.session import msk_session
+
+    session = msk_session(pytestconfig)
     yield session
     session.close()
 
@@ -44,8 +46,7 @@ def msk_cluster_factory(_msk: MskSession) -> Iterator[Callable[..., MskCluster]]
     with ExitStack() as leases:
 
         def make(**arguments: Any) -> MskCluster:
-            wanted = cluster_request(check_arguments((), arguments), _msk.settings)
-            lease = _msk.lease("msk_cluster_factory", wanted)
+            lease = _msk.lease_arguments("msk_cluster_factory", arguments)
             leases.callback(_msk.release, lease)
             return lease.cluster
 
@@ -66,10 +67,12 @@ def msk_cluster_fixture(name: str | None = None, scope: Scope = "function", **sp
     Raises:
         MskUsageError: an argument is unknown or not allowed.
     """
-    checked = check_arguments((), {"scope": scope, **spec})
+    from pytest_msk.marker import check_arguments
+
+    check_arguments((), {"scope": scope, **spec})
 
     def cluster(_msk: MskSession, request: pytest.FixtureRequest) -> Iterator[MskCluster]:
-        lease = _msk.lease(str(request.fixturename), cluster_request(checked, _msk.settings))
+        lease = _msk.lease_arguments(str(request.fixturename), {"scope": scope, **spec})
         yield lease.cluster
         _msk.release(lease)
 

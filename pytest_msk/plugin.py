@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_msk.errors import BackendUnavailableError, MskUsageError
 from pytest_msk.fixtures import _msk, msk_client, msk_cluster, msk_cluster_factory, session_key
-from pytest_msk.marker import ARGUMENTS
-from pytest_msk.session import CLUSTER_FIXTURE, MARKER, MskSession, marked_request, uses_msk
 from pytest_msk.settings import ENVIRONMENT, SETTINGS, Setting, Settings, Source, resolve
+
+if TYPE_CHECKING:
+    from pytest_msk.session import MskSession
 
 __all__ = ["_msk", "msk_client", "msk_cluster", "msk_cluster_factory"]
 
+MARKER = "msk"
+_MARKER_LINE = (
+    f"{MARKER}(brokers=, kafka_version=, topics=, configuration=, scope=, docker=, name=): "
+    "the MSK cluster of a test."
+)
+_ROOT_FIXTURE = _msk.__name__  # all of ours depend on it
+_FLAGS = ("docker", "strict")
 _LOG_LINES = 50
 _LOG_CHARACTERS = 8_000
-_FLAGS = ("docker", "strict")
 
-refusal_key = pytest.StashKey[str]()
+settings_key = pytest.StashKey[Settings]()
+item_key = pytest.StashKey[pytest.Item]()
+_refusal_key = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,14 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settle the settings before anything is collected."""
-    config.addinivalue_line(
-        "markers", f"{MARKER}({', '.join(f'{name}=' for name in ARGUMENTS)}): the MSK cluster of a test."
-    )
+    config.addinivalue_line("markers", _MARKER_LINE)
     try:
-        settings = resolve(_command_line(config), ENVIRONMENT, _ini_file(config))
+        config.stash[settings_key] = resolve(_command_line(config), ENVIRONMENT, _ini_file(config))
     except MskUsageError as error:
         raise pytest.UsageError(f"pytest-msk: {error}") from None
-    config.stash[session_key] = MskSession(settings)
 
 
 def _command_line(config: pytest.Config) -> Source:
@@ -59,15 +65,25 @@ def _ini_file(config: pytest.Config) -> Source:
     return ("ini {ini}", look)
 
 
+def uses_msk(item: pytest.Item) -> bool:
+    """Whether a test asks for MSK by a fixture, its own or an inherited one, or by the marker."""
+    return _ROOT_FIXTURE in fixture_names(item) or item.get_closest_marker(MARKER) is not None
+
+
+def fixture_names(item: pytest.Item) -> list[str]:
+    """Names of all fixtures that a test uses, those of its fixtures included."""
+    return getattr(item, "fixturenames", [])
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     """The settings, where anybody has set one."""
-    settings = config.stash[session_key].settings
+    settings = config.stash[settings_key]
     return _header(settings) if settings.explicit else None
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
     """The settings, where tests use clusters and the header has not shown them."""
-    settings = config.stash[session_key].settings
+    settings = config.stash[settings_key]
     quiet = config.get_verbosity() < 0
     return None if quiet or settings.explicit or not any(map(uses_msk, items)) else _header(settings)
 
@@ -78,21 +94,27 @@ def _header(settings: Settings) -> str:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Where xdist's workers run the tests, find out here whether the backend can run, and say so once."""
-    msk = session.config.stash[session_key]
-    if session.config.pluginmanager.hasplugin("dsession") and msk.settings.backend == "docker":
-        error = _engine_error(msk)
-        if error and msk.settings.docker_missing == "fail":
+    settings = session.config.stash[settings_key]
+    if settings.backend == "docker" and session.config.pluginmanager.hasplugin("dsession"):
+        from pytest_msk.session import msk_session
+
+        error = _engine_error(msk_session(session.config))
+        if error and settings.docker_missing == "fail":
             raise pytest.UsageError(error)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse wrong markers, and a backend that cannot run here, before anything is started."""
-    session = config.stash[session_key]
     using = [item for item in items if uses_msk(item)]
+    if not using:
+        return
+    from pytest_msk.session import marked_request, msk_session
+
+    session = msk_session(config)
     _refuse(config, _errors(using, lambda item: marked_request(item, session.settings)))
     if not config.option.collectonly:
-        _check_docker(config, session, [item for item in using if refusal_key not in item.stash])
+        _check_docker(config, session, [item for item in using if _refusal_key not in item.stash])
 
 
 def _errors(items: list[pytest.Item], check: Callable[[pytest.Item], object]) -> dict[pytest.Item, str]:
@@ -109,12 +131,14 @@ def _refuse(config: pytest.Config, errors: Mapping[pytest.Item, str]) -> None:
     if hasattr(config, "workerinput"):
         # A worker that ends during collection takes xdist down with an internal error; so its tests fail.
         for item, error in errors.items():
-            item.stash[refusal_key] = error
+            item.stash[_refusal_key] = error
     elif errors:
         raise pytest.UsageError("\n".join(dict.fromkeys(errors.values())))
 
 
 def _check_docker(config: pytest.Config, session: MskSession, items: list[pytest.Item]) -> None:
+    from pytest_msk.session import marked_request
+
     requests = {item: marked_request(item, session.settings) for item in items}
     dockers = [item for item, request in requests.items() if request.backend == "docker"]
     if not dockers:
@@ -141,9 +165,12 @@ def _engine_error(session: MskSession) -> str | None:
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Patch boto3 for tests that ask for MSK, and see that ``msk_cluster`` is the one they ask for."""
-    if refusal_key in item.stash:
-        pytest.fail(item.stash[refusal_key], pytrace=False)
-    item.config.stash[session_key].enter(item)
+    if _refusal_key in item.stash:
+        pytest.fail(item.stash[_refusal_key], pytrace=False)
+    stash = item.config.stash
+    stash[item_key] = item
+    if session_key in stash:
+        stash[session_key].enter(item)
     return (yield)
 
 
@@ -153,12 +180,13 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     try:
         return (yield)
     finally:
-        item.config.stash[session_key].leave()
+        if session_key in item.config.stash:
+            item.config.stash[session_key].leave()
 
 
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
     """Learn how pytest ends ``msk_cluster``, so that the next test can have another one."""
-    if fixturedef.argname == CLUSTER_FIXTURE and fixturedef.func.__module__ == msk_cluster.__module__:
+    if fixturedef.argname == msk_cluster.__name__ and fixturedef.func.__module__ == "pytest_msk.fixtures":
         finish = functools.partial(fixturedef.finish, request=request)  # type: ignore[arg-type]
         request.config.stash[session_key].hold(finish)
 
@@ -167,7 +195,7 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.Fix
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the tails of the brokers' logs to the report of a test that failed."""
     report = yield
-    if report.failed:
+    if report.failed and session_key in item.config.stash:
         for title, log in item.config.stash[session_key].logs(_LOG_LINES):
             report.sections.append((title, log[-_LOG_CHARACTERS:]))
     return report
@@ -176,4 +204,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """The last resort, where the session's fixtures did not get to end."""
-    session.config.stash[session_key].close()
+    if session_key in session.config.stash:
+        session.config.stash[session_key].close()

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_msk.errors import MskUsageError
+from pytest_msk.fixtures import session_key
 from pytest_msk.marker import ClusterRequest, check_arguments, cluster_request
+from pytest_msk.plugin import MARKER, fixture_names, item_key, settings_key, uses_msk
 from pytest_msk.settings import Scope, Settings
 
 if TYPE_CHECKING:
@@ -25,22 +27,16 @@ if TYPE_CHECKING:
     from pytest_msk.pool import Lease
     from pytest_msk.runtime import Runtime
 
-MARKER = "msk"
 CLUSTER_FIXTURE = "msk_cluster"
-ROOT_FIXTURE = "_msk"
-"""The fixture that all of ours depend on: a test whose closure has it uses MSK."""
 
 Wanted = tuple[ClusterRequest, pytest.Item | pytest.Collector]
 
 
-def uses_msk(item: pytest.Item) -> bool:
-    """Whether a test asks for MSK by a fixture, its own or an inherited one, or by the marker."""
-    return ROOT_FIXTURE in fixture_names(item) or item.get_closest_marker(MARKER) is not None
-
-
-def fixture_names(item: pytest.Item) -> list[str]:
-    """Names of all fixtures that a test uses, those of its fixtures included."""
-    return getattr(item, "fixturenames", [])
+def msk_session(config: pytest.Config) -> MskSession:
+    """The MSK of a run, made when first asked for."""
+    if session_key not in config.stash:
+        config.stash[session_key] = MskSession(config.stash[settings_key], config.stash.get(item_key, None))
+    return config.stash[session_key]
 
 
 def marked_request(item: pytest.Item, settings: Settings) -> ClusterRequest:
@@ -80,10 +76,10 @@ def owner(item: pytest.Item, scope: Scope) -> pytest.Item | pytest.Collector:
 class MskSession:
     """The MSK of one pytest run."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, item: pytest.Item | None) -> None:
         self.settings = settings
         self._runtime: Runtime | None = None
-        self._item: pytest.Item | None = None
+        self._item = item
         self._patched = False
         self._wanted: Wanted | None = None
         self._cluster: Lease | None = None
@@ -167,6 +163,10 @@ class MskSession:
         lease = self.runtime.pool.lease(request, fixture, self._use, node)
         self._use(lease.arn)
         return lease
+
+    def lease_arguments(self, fixture: str, arguments: Mapping[str, Any]) -> Lease:
+        """A lease on a cluster of a fixture's own, by the marker's arguments."""
+        return self.lease(fixture, cluster_request(check_arguments((), arguments), self.settings))
 
     def release(self, lease: Lease) -> None:
         """End a lease."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_msk.marker import ARGUMENTS
+
 SHOW = "\n    print('|', msk_cluster.spec.brokers, msk_cluster.spec.kafka_version, msk_cluster.name, '|')\n"
 
 
@@ -101,5 +103,6 @@ def test_topics_need_brokers(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*has no brokers*--msk-docker*"])
 
 
-def test_the_marker_is_registered(pytester: pytest.Pytester) -> None:
-    pytester.runpytest("--markers").stdout.fnmatch_lines(["@pytest.mark.msk(brokers=, *"])
+def test_the_marker_is_registered_with_its_arguments(pytester: pytest.Pytester) -> None:
+    arguments = ", ".join(f"{name}=" for name in ARGUMENTS)
+    pytester.runpytest("--markers").stdout.fnmatch_lines([f"@pytest.mark.msk({arguments}): *"])
