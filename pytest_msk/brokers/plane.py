@@ -117,7 +117,11 @@ class Plane(Protocol):
         """
 
     def brokers(self, spec: ClusterSpec, arn: str) -> Brokers:
-        """The brokers for a cluster. Starts nothing."""
+        """The brokers for a cluster. Starts nothing.
+
+        Raises:
+            MskUsageError: as `check_spec`.
+        """
 
     def close(self) -> None:
         """Let go of what the plane itself holds (not of its clusters)."""

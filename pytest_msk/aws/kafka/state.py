@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from pytest_msk.aws.arns import Arn, new_arn, parse_arn
 from pytest_msk.aws.errors import conflict, not_found
+from pytest_msk.brokers.metadata import NoBrokers
 from pytest_msk.brokers.plane import Brokers, Plane
 from pytest_msk.errors import BrokerStartError, MskError, MskUsageError
 from pytest_msk.spec import ClusterSpec
@@ -192,7 +193,7 @@ class Region:
             if any(cluster.name == spec.name for cluster in self.clusters()):
                 raise conflict(f"A cluster named {spec.name} already exists.", "clusterName")
             arn = new_arn("cluster", spec.name, self.name, self.account_id)
-            brokers = plane.brokers(spec, str(arn))
+            brokers = _brokers(plane, spec, str(arn))
             number = next(service.cluster_numbers)
             cluster = Cluster(arn, kind, spec, plane, brokers, settings, dict(tags), number)
             self._clusters[str(arn)] = cluster
@@ -377,6 +378,14 @@ class MskService:
                 region.forget(cluster)
                 cluster.gone = True
             self.changed.notify_all()
+
+
+def _brokers(plane: Plane, spec: ClusterSpec, arn: str) -> Brokers:
+    try:
+        return plane.brokers(spec, arn)
+    except MskUsageError:
+        # AWS takes the request, so the cluster is there: FAILED, as soon as `bring_up` has heard the same.
+        return NoBrokers(spec)
 
 
 def _stop(cluster: Cluster) -> Exception | None:

@@ -1,0 +1,179 @@
+"""The container of one broker."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import threading
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+from docker.errors import NotFound
+from testcontainers.core.container import DockerContainer
+
+from pytest_msk.brokers.docker import engine, readiness, reaper
+from pytest_msk.brokers.docker.patience import Patience
+from pytest_msk.brokers.docker.properties import HOST_PORT
+from pytest_msk.brokers.plane import Endpoint
+from pytest_msk.errors import BrokerStartError
+
+SETTINGS = "tmp/pytest-msk"
+"""Where `start.sh` looks for what is copied in."""
+
+# What `start.sh` says last, each in a line of its own.
+_MARK = b"[pytest-msk] "
+_STOPPED = _MARK + b"Kafka stopped"
+_DIED = _MARK + b"Kafka ended"
+_GRACE = 10
+_LOOK_FOR_DEATH = 0.5
+
+
+class BrokerContainer:
+    """One broker's container. Its first process waits for settings, then keeps Kafka, stopped or started.
+
+    Attributes:
+        id: the broker's id.
+        name: the container's name, and the broker's host name on the container network.
+        operation: held while the broker is being stopped or started.
+        progress: how far its start got, for people.
+    """
+
+    def __init__(
+        self, broker_id: int, name: str, image: str, network: str, labels: Mapping[str, str], *, local: bool
+    ) -> None:
+        self.id = broker_id
+        self.name = name
+        self.operation = threading.Lock()
+        self.progress = "no container yet"
+        self._local = local
+        self._container = DockerContainer(image, docker_client_kw={"timeout": 30})
+        self._container.with_name(name).with_command(_first_process())
+        self._container.with_kwargs(network=network, labels=dict(labels))
+        # All interfaces only where this process is not on the engine's machine: nobody else needs to get in.
+        self._container.ports[f"{HOST_PORT}/tcp"] = (engine.LOOPBACK, None) if local else None
+
+    def start(self, patience: Patience) -> None:
+        """Create and start the container, which then waits for its settings."""
+        patience.check()
+        self._container.start()
+        self.progress = "container runs"
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Where the broker's published port is reached."""
+        try:
+            return engine.endpoint(self._container, HOST_PORT, local=self._local)
+        except engine.ENGINE_ERRORS:
+            self._check_alive()  # a container that has exited publishes nothing
+            raise
+
+    def configure(self, settings: Mapping[str, bytes], patience: Patience) -> None:
+        """Copy in what the first process waits for, and so start Kafka."""
+        patience.check()
+        # An archive is unpacked in order: when this last file is there, so are the others.
+        self._wrapped.put_archive("/", _archive({**settings, "complete": b""}))
+        self.progress = "Kafka is starting"
+
+    def await_ready(self, expected: Collection[int], patience: Patience) -> None:
+        """Return when the broker says that those expected, which it is one of, and a controller are there.
+
+        Raises:
+            BrokerStartError: it died, or patience ended.
+        """
+        look_for_death = time.monotonic() + _LOOK_FOR_DEATH
+
+        def is_ready() -> bool:
+            nonlocal look_for_death
+            view = readiness.ask(self.endpoint)
+            if view is None and time.monotonic() > look_for_death:
+                self._check_alive()
+                look_for_death = time.monotonic() + _LOOK_FOR_DEATH
+            self._note(view, len(expected))
+            return view is not None and view.shows(expected)
+
+        patience.until(is_ready)
+
+    def stop_kafka(self, patience: Patience, *, in_order: bool) -> None:
+        """Have the first process stop Kafka, and stay.
+
+        Args:
+            patience: how long to wait for it.
+            in_order: whether Kafka gets the time to move its leaders elsewhere.
+        """
+        self._wrapped.kill("SIGUSR1" if in_order else "SIGHUP")
+        patience.until(lambda: self._last_line().startswith(_STOPPED))
+
+    def start_kafka(self, patience: Patience) -> None:
+        """Have the first process start Kafka again."""
+        self._wrapped.kill("SIGUSR2")
+        patience.until(lambda: not self._last_line().startswith((_STOPPED, _DIED)))
+        self.progress = "Kafka is starting"
+
+    def death(self) -> str | None:
+        """How Kafka, or the container with it, ended on its own; None while it lives."""
+        self._wrapped.reload()
+        if self._wrapped.status not in {"created", "running"}:
+            state = self._wrapped.attrs["State"]
+            return f"its container has {self._wrapped.status} with status {state['ExitCode']}"
+        last = self._last_line()
+        return last.removeprefix(_MARK).decode().strip() if last.startswith(_DIED) else None
+
+    def logs(self, lines: int) -> str:
+        """The last lines of the container's output; empty before there is a container."""
+        if self._container._container is None:
+            return ""
+        output: bytes = self._wrapped.logs(tail=lines)
+        return output.decode(errors="replace")
+
+    def remove(self) -> list[str]:
+        """Stop the container, by force after a grace, and remove it with its volumes; tells what failed."""
+        client = self._container.get_docker_client().client
+        client.api.timeout = engine.TEARDOWN_PATIENCE
+        try:
+            if self._container._container is not None:
+                with suppress(NotFound):
+                    self._wrapped.stop(timeout=_GRACE)
+                    reaper.remove_container(self._wrapped)
+        except engine.ENGINE_ERRORS as error:
+            return [f"Container {self.name}: {engine.reason(error)}"]
+        finally:
+            client.close()
+        return []
+
+    def _check_alive(self) -> None:
+        if death := self.death():
+            raise BrokerStartError(f"broker {self.id}: {death}")
+
+    def _note(self, view: readiness.View | None, expected: int) -> None:
+        if view is not None:
+            controller = "a" if view.controller >= 0 else "no"
+            self.progress = (
+                f"answers, listing {len(view.brokers)} of {expected} brokers and {controller} controller"
+            )
+
+    @property
+    def _wrapped(self) -> Any:
+        engine.knock()
+        return self._container.get_wrapped_container()
+
+    def _last_line(self) -> bytes:
+        line: bytes = self._wrapped.logs(tail=1)
+        return line
+
+
+def _first_process() -> list[str]:
+    return ["bash", "-c", files(__package__).joinpath("start.sh").read_text()]
+
+
+def _archive(contents: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(f"{SETTINGS}/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()

@@ -1,0 +1,151 @@
+"""The ``server.properties`` of a broker in a container."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_msk.brokers.plane import Endpoint
+from pytest_msk.errors import MskUsageError
+from pytest_msk.spec import ClusterSpec
+
+HOST_PORT = 9092
+"""In the container: the listener whose port is published."""
+NETWORK_PORT = 9093
+"""In the container: the listener for the container network, other brokers included."""
+CONTROLLER_PORT = 9091
+
+DATA = "/var/lib/kafka/data"
+
+_MAX_CONTROLLERS = 3
+
+_OWN = frozenset(
+    {
+        "advertised.listeners",
+        "broker.id",
+        "broker.rack",
+        "controller.listener.names",
+        "controller.quorum.bootstrap.servers",
+        "controller.quorum.voters",
+        "inter.broker.listener.name",
+        "listener.security.protocol.map",
+        "listeners",
+        "log.dir",
+        "log.dirs",
+        "metadata.log.dir",
+        "node.id",
+        "process.roles",
+        "security.inter.broker.protocol",
+        "zookeeper.connect",
+    }
+)
+
+
+def check_configuration(configuration: Mapping[str, str]) -> None:
+    """Refuse the properties that make a broker part of its cluster, which are not the caller's to set.
+
+    Raises:
+        MskUsageError: there are such properties; names them.
+    """
+    taken = sorted(_OWN.intersection(configuration))
+    if taken:
+        raise MskUsageError(
+            f"The configuration must leave out {', '.join(taken)}: pytest-msk sets that for containers."
+        )
+
+
+def controller_ids(brokers: int) -> range:
+    """The ids of the brokers that are controllers as well."""
+    return range(1, min(brokers, _MAX_CONTROLLERS) + 1)
+
+
+def server_properties(
+    spec: ClusterSpec, broker_id: int, hosts: Sequence[str], advertised: Endpoint
+) -> Mapping[str, str]:
+    """The properties of one broker.
+
+    Args:
+        spec: the cluster.
+        broker_id: which of its brokers, from 1.
+        hosts: the names that the brokers have on the container network, by id.
+        advertised: where clients on this machine reach this broker.
+    """
+    return {
+        **_sizes(spec.brokers),
+        **_SWIFT,
+        "auto.create.topics.enable": str(spec.auto_create_topics).lower(),
+        **spec.configuration,
+        **_place(spec, broker_id, hosts, advertised),
+    }
+
+
+def render(properties: Mapping[str, str]) -> str:
+    """Properties as the text of a Java properties file."""
+    return "".join(f"{_escape(name, '=: ')}={_escape(value)}\n" for name, value in properties.items())
+
+
+def _sizes(brokers: int) -> Mapping[str, str]:
+    """What depends on the number of brokers: replicas as MSK sets them for as many zones."""
+    replicas = min(3, brokers)
+    in_sync = min(2, brokers)
+    return {
+        "default.replication.factor": str(replicas),
+        "min.insync.replicas": str(max(1, replicas - 1)),
+        "offsets.topic.replication.factor": str(replicas),
+        "offsets.topic.num.partitions": str(replicas),
+        "transaction.state.log.replication.factor": str(replicas),
+        "transaction.state.log.min.isr": str(in_sync),
+        "transaction.state.log.num.partitions": str(replicas),
+        "share.coordinator.state.topic.replication.factor": str(replicas),
+        "share.coordinator.state.topic.min.isr": str(in_sync),
+        "share.coordinator.state.topic.num.partitions": str(replicas),
+    }
+
+
+# Waits that are sized for datacentres and long-lived brokers, and one buffer that would not fit the heap.
+_SWIFT: Mapping[str, str] = {
+    "controller.quorum.append.linger.ms": "0",
+    "controller.quorum.election.timeout.ms": "200",
+    "controller.quorum.election.backoff.max.ms": "200",
+    "broker.heartbeat.interval.ms": "100",
+    "broker.session.timeout.ms": "4000",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.consumer.heartbeat.interval.ms": "500",
+    "group.consumer.min.heartbeat.interval.ms": "100",
+    "log.cleaner.dedupe.buffer.size": "16777216",
+}
+
+
+def _place(
+    spec: ClusterSpec, broker_id: int, hosts: Sequence[str], advertised: Endpoint
+) -> Mapping[str, str]:
+    voters = controller_ids(spec.brokers)
+    is_controller = broker_id in voters
+    listeners = f"HOST://:{HOST_PORT},DOCKER://:{NETWORK_PORT}"
+    if is_controller:
+        listeners += f",CONTROLLER://:{CONTROLLER_PORT}"
+    return {
+        "process.roles": "broker,controller" if is_controller else "broker",
+        "node.id": str(broker_id),
+        "broker.rack": spec.rack(broker_id),
+        "controller.quorum.voters": ",".join(f"{id_}@{hosts[id_ - 1]}:{CONTROLLER_PORT}" for id_ in voters),
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "DOCKER",
+        "listener.security.protocol.map": "HOST:PLAINTEXT,DOCKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": listeners,
+        "advertised.listeners": f"HOST://{advertised},DOCKER://{hosts[broker_id - 1]}:{NETWORK_PORT}",
+        "log.dirs": DATA,
+    }
+
+
+def _escape(text: str, separators: str = "") -> str:
+    escaped = "".join(_escape_character(character, separators) for character in text)
+    return f"\\{escaped}" if escaped[:1] in {" ", "#", "!"} else escaped
+
+
+def _escape_character(character: str, separators: str) -> str:
+    if character in "\\" + separators:
+        return f"\\{character}"
+    if " " <= character <= "~":
+        return character
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
