@@ -9,6 +9,9 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+# testcontainers' reaper is one more image, which a machine without a registry does not have.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+
 DOCKER_REQUIRED = "PYTEST_MSK_REQUIRE_DOCKER"
 """Where Docker is required (in CI), nothing may hide behind a skip."""
 

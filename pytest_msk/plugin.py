@@ -30,6 +30,7 @@ _LOG_CHARACTERS = 8_000
 settings_key = pytest.StashKey[Settings]()
 item_key = pytest.StashKey[pytest.Item]()
 _refusal_key = pytest.StashKey[str]()
+_elsewhere_key = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,11 +82,13 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return _header(settings) if settings.explicit else None
 
 
-def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
-    """The settings, where tests use clusters and the header has not shown them."""
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """The settings, where tests use clusters and the header has not shown them; and where brokers will be."""
     settings = config.stash[settings_key]
-    quiet = config.get_verbosity() < 0
-    return None if quiet or settings.explicit or not any(map(uses_msk, items)) else _header(settings)
+    if config.get_verbosity() < 0 or not any(map(uses_msk, items)):
+        return []
+    shown = [] if settings.explicit else [_header(settings)]
+    return [*shown, *config.stash.get(_elsewhere_key, [])]
 
 
 def _header(settings: Settings) -> str:
@@ -151,6 +154,16 @@ def _check_docker(config: pytest.Config, session: MskSession, items: list[pytest
     elif error:
         for item in dockers:
             item.add_marker(pytest.mark.skip(reason=error))
+    else:
+        config.stash[_elsewhere_key] = _elsewhere()
+
+
+def _elsewhere() -> list[str]:
+    """What there is to say of an engine that is not on this machine."""
+    from pytest_msk.brokers.docker.engine import LOOPBACK, published_host
+
+    host = published_host()
+    return [] if host == LOOPBACK else [f"msk: brokers run, are published and advertised at {host}"]
 
 
 def _engine_error(session: MskSession) -> str | None:

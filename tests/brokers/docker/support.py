@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import docker
-from docker.errors import ImageNotFound
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from pytest_msk.brokers.docker import DockerPlane
 from pytest_msk.brokers.docker.cluster import DockerBrokers
-from pytest_msk.brokers.docker.engine import ENGINE_ERRORS, connected
 from pytest_msk.spec import ClusterSpec
-
-VERSION = "3.7.1"
-RELEASES_OF_4 = ("4.3.1", "4.2.2", "4.1.2", "4.0.2")
-
-
-def missing(image: str) -> str | None:
-    """Why an image cannot be used here."""
-    try:
-        with engine() as client:
-            client.images.get(image)
-    except ImageNotFound:
-        return f"the engine has no image {image}"
-    except ENGINE_ERRORS as error:
-        return f"no container engine answers: {error}"
-    return None
-
-
-@contextmanager
-def engine() -> Iterator[docker.DockerClient]:
-    with connected() as client:
-        yield client.client
+from tests.docker_engine import engine
 
 
 def new_arn(name: str = "orders") -> str:
@@ -126,7 +102,3 @@ def await_true(condition: Callable[[], bool], timeout: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
-
-
-def docker_is_required() -> bool:
-    return os.environ.get("PYTEST_MSK_REQUIRE_DOCKER") == "1"

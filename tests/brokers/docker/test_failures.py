@@ -19,6 +19,7 @@ from pytest_msk.brokers.docker import DockerPlane
 from pytest_msk.errors import BackendUnavailableError, BrokerStartError, MskError, MskUsageError
 from pytest_msk.spec import ClusterSpec
 from tests.brokers.docker import support
+from tests.docker_engine import VERSION, engine
 
 SPEC = ClusterSpec("orders")
 
@@ -26,10 +27,8 @@ SPEC = ClusterSpec("orders")
 @pytest.fixture
 def image_that_exits(docker_engine: None) -> Iterator[str]:
     tag = f"pytest-msk-test-exits:{uuid.uuid4().hex[:8]}"
-    recipe = (
-        f'FROM apache/kafka:{support.VERSION}\nENTRYPOINT ["sh", "-c", "echo no licence found; exit 3"]\n'
-    )
-    with support.engine() as client:
+    recipe = f'FROM apache/kafka:{VERSION}\nENTRYPOINT ["sh", "-c", "echo no licence found; exit 3"]\n'
+    with engine() as client:
         client.images.build(fileobj=io.BytesIO(recipe.encode()), tag=tag, rm=True)
         yield tag
         client.images.remove(tag)

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_msk.brokers.docker import reaper
 from tests.brokers.docker import support
+from tests.docker_engine import engine
 
 pytestmark = pytest.mark.usefixtures("docker_engine")
 
@@ -79,7 +80,7 @@ def test_what_only_another_machine_can_know_is_left_alone(next_run: None) -> Non
         "made by hand",
     ]
     gone = [f"{machine}.{boot}.{namespace}.{os.getpid()}.1", f"{machine}.earlier.{namespace}.1.1"]
-    with support.engine() as client:
+    with engine() as client:
         made = {
             run: client.networks.create(f"pytest-msk-test-{number}", labels={reaper.RUN_ID: run})
             for number, run in enumerate([*strangers, *gone])

@@ -9,6 +9,7 @@ from testcontainers.core.config import testcontainers_config
 
 from pytest_msk.brokers.docker import DockerPlane
 from tests.brokers.docker import support
+from tests.docker_engine import engine
 
 pytestmark = pytest.mark.usefixtures("docker_engine")
 
@@ -39,7 +40,7 @@ def test_brokers_of_a_remote_engine(engine_elsewhere: str) -> None:
         assert {broker.host for broker in cluster.brokers} == {engine_elsewhere}
         support.produce(cluster, "far", [b"a"], acks="all")
         assert support.consume(cluster, "far", 1, group_id="readers") == [b"a"]
-        with support.engine() as client:
+        with engine() as client:
             ports = client.containers.get(support.container_names(cluster)[0]).attrs["NetworkSettings"][
                 "Ports"
             ]

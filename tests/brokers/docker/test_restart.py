@@ -11,6 +11,7 @@ from pytest_msk.brokers.docker.cluster import DockerBrokers
 from pytest_msk.errors import MskError, MskUsageError, UnsupportedOnPlaneError
 from pytest_msk.spec import ClusterSpec
 from tests.brokers.docker import support
+from tests.docker_engine import engine
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def leader_of(cluster: DockerBrokers, topic: str) -> int:
 
 
 def kill_kafka(cluster: DockerBrokers, broker_id: int) -> None:
-    with support.engine() as client:
+    with engine() as client:
         container = client.containers.get(support.container_names(cluster)[broker_id - 1])
         found = container.exec_run(
             ["bash", "-c", "kill -KILL $(grep -la kafka[.]Kafka /proc/[0-9]*/cmdline | cut -d/ -f3)"]
@@ -95,7 +96,7 @@ def test_a_broker_that_died_can_be_started_again(cluster: DockerBrokers) -> None
 
 def test_a_stopped_container_is_told(docker_engine: None) -> None:
     with support.running() as cluster:
-        with support.engine() as client:
+        with engine() as client:
             client.containers.get(support.container_names(cluster)[0]).kill()
         with pytest.raises(
             MskError, match=r"(?s)Broker 1 was not started: the container engine says: .*not running"

@@ -12,6 +12,7 @@ from pytest_msk.brokers.docker import DockerPlane, readiness, reaper
 from pytest_msk.brokers.docker.cluster import DockerBrokers
 from pytest_msk.spec import ClusterSpec
 from tests.brokers.docker import support
+from tests.docker_engine import VERSION, engine
 
 pytestmark = pytest.mark.usefixtures("docker_engine")
 
@@ -76,9 +77,9 @@ def test_transactions(brokers: int, request: pytest.FixtureRequest) -> None:
 
 def test_an_application_in_a_container_reaches_the_brokers_by_name(one_broker: DockerBrokers) -> None:
     command = ["/opt/kafka/bin/kafka-topics.sh", "--create", "--topic", "from-inside", "--bootstrap-server"]
-    with support.engine() as client:
+    with engine() as client:
         client.containers.run(
-            f"apache/kafka:{support.VERSION}",
+            f"apache/kafka:{VERSION}",
             [*command, ",".join(one_broker.endpoints_in_network)],
             network=one_broker.network,
             remove=True,
@@ -88,7 +89,7 @@ def test_an_application_in_a_container_reaches_the_brokers_by_name(one_broker: D
 
 
 def test_published_on_the_loopback_interface_only(three_brokers: DockerBrokers) -> None:
-    with support.engine() as client:
+    with engine() as client:
         for broker, name in zip(three_brokers.brokers, support.container_names(three_brokers), strict=True):
             ports = client.containers.get(name).attrs["NetworkSettings"]["Ports"]
             published = {port: bindings for port, bindings in ports.items() if bindings}
@@ -98,11 +99,11 @@ def test_published_on_the_loopback_interface_only(three_brokers: DockerBrokers) 
 def test_containers_are_named_and_labelled(docker_engine: None) -> None:
     arn = support.new_arn()
     cluster_id = arn.rpartition("/")[2]
-    spec = ClusterSpec("orders", kafka_version=support.VERSION)
+    spec = ClusterSpec("orders", kafka_version=VERSION)
     cluster = DockerPlane().brokers(spec, arn)
     try:
         cluster.start()
-        with support.engine() as client:
+        with engine() as client:
             container = client.containers.get(f"pytest-msk-{cluster_id}-broker-1")
             network = client.networks.get(f"pytest-msk-{cluster_id}")
     finally:
@@ -111,7 +112,7 @@ def test_containers_are_named_and_labelled(docker_engine: None) -> None:
     common = {
         "pytest-msk.cluster-id": cluster_id,
         "pytest-msk.cluster-arn": arn,
-        "pytest-msk.kafka-version": support.VERSION,
+        "pytest-msk.kafka-version": VERSION,
         "pytest-msk.kraft-uuid": labels["pytest-msk.kraft-uuid"],
         "pytest-msk.run-id": reaper.run_id(),
     }
@@ -159,7 +160,7 @@ def test_topics_are_not_made_on_first_use_where_the_spec_says_so(docker_engine: 
 def test_a_new_cluster_has_the_features_that_its_release_gives_one(
     version: str, request: pytest.FixtureRequest
 ) -> None:
-    release = support.VERSION if version == "3" else request.getfixturevalue("kafka_4")
+    release = VERSION if version == "3" else request.getfixturevalue("kafka_4")
     image = f"apache/kafka:{release}"
     with support.running(kafka_version=release) as known, support.admin(known) as client:
         ours = finalized(client.describe_features())

@@ -11,12 +11,13 @@ from pytest_msk.brokers.docker import DockerPlane
 from pytest_msk.errors import BrokerStartError
 from pytest_msk.spec import ClusterSpec
 from tests.brokers.docker import support
+from tests.docker_engine import VERSION, engine
 
 pytestmark = pytest.mark.usefixtures("docker_engine")
 
 
 def volumes() -> set[str]:
-    with support.engine() as client:
+    with engine() as client:
         return {volume.name for volume in client.volumes.list()}
 
 
@@ -24,7 +25,7 @@ def test_stop_removes_containers_network_and_volumes() -> None:
     arn = support.new_arn()
     cluster = DockerPlane().brokers(ClusterSpec("orders", brokers=2), arn)
     cluster.start()
-    with support.engine() as client:
+    with engine() as client:
         mounts = [client.containers.get(name).attrs["Mounts"] for name in support.container_names(cluster)]
     own_volumes = {mount["Name"] for of_container in mounts for mount in of_container}
     assert own_volumes <= volumes()
@@ -85,10 +86,10 @@ def test_a_stopped_cluster_takes_its_time_but_not_long() -> None:
 
 
 def test_an_application_on_the_network_does_not_keep_it() -> None:
-    with support.engine() as client:
+    with engine() as client:
         with support.running() as cluster:
             network = cluster.network
-            image = f"apache/kafka:{support.VERSION}"
+            image = f"apache/kafka:{VERSION}"
             application = client.containers.run(image, ["sleep", "60"], network=network, detach=True)
         try:
             assert client.networks.list(names=[network]) == []
