@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from pytest_msk.session import MskSession
     from pytest_msk.settings import Scope
 
-session_key: pytest.StashKey[MskSession] = pytest.StashKey()
-
 
 @pytest.fixture(scope="session")
 def _msk(pytestconfig: pytest.Config) -> Iterator[MskSession]:

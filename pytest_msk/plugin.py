@@ -9,26 +9,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_msk.errors import BackendUnavailableError, MskUsageError
-from pytest_msk.fixtures import _msk, msk_client, msk_cluster, msk_cluster_factory, session_key
+from pytest_msk.fixtures import _msk, msk_client, msk_cluster, msk_cluster_factory
 from pytest_msk.settings import ENVIRONMENT, SETTINGS, Setting, Settings, Source, resolve
+from pytest_msk.usage import CLUSTER_FIXTURE, MARKER, item_key, session_key, settings_key, uses_msk
 
 if TYPE_CHECKING:
     from pytest_msk.session import MskSession
 
 __all__ = ["_msk", "msk_client", "msk_cluster", "msk_cluster_factory"]
 
-MARKER = "msk"
 _MARKER_LINE = (
     f"{MARKER}(brokers=, kafka_version=, topics=, configuration=, scope=, docker=, name=): "
     "the MSK cluster of a test."
 )
-_ROOT_FIXTURE = _msk.__name__  # all of ours depend on it
 _FLAGS = ("docker", "strict")
 _LOG_LINES = 50
 _LOG_CHARACTERS = 8_000
 
-settings_key = pytest.StashKey[Settings]()
-item_key = pytest.StashKey[pytest.Item]()
 _refusal_key = pytest.StashKey[str]()
 _elsewhere_key = pytest.StashKey[list[str]]()
 
@@ -64,16 +61,6 @@ def _ini_file(config: pytest.Config) -> Source:
             raise MskUsageError(f"ini {setting.ini}: {error}") from None
 
     return ("ini {ini}", look)
-
-
-def uses_msk(item: pytest.Item) -> bool:
-    """Whether a test asks for MSK by a fixture, its own or an inherited one, or by the marker."""
-    return _ROOT_FIXTURE in fixture_names(item) or item.get_closest_marker(MARKER) is not None
-
-
-def fixture_names(item: pytest.Item) -> list[str]:
-    """Names of all fixtures that a test uses, those of its fixtures included."""
-    return getattr(item, "fixturenames", [])
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -199,7 +186,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
 
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
     """Learn how pytest ends ``msk_cluster``, so that the next test can have another one."""
-    if fixturedef.argname == msk_cluster.__name__ and fixturedef.func.__module__ == "pytest_msk.fixtures":
+    if fixturedef.argname == CLUSTER_FIXTURE and fixturedef.func.__module__ == "pytest_msk.fixtures":
         finish = functools.partial(fixturedef.finish, request=request)  # type: ignore[arg-type]
         request.config.stash[session_key].hold(finish)
 

@@ -17,17 +17,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_msk.errors import MskUsageError
-from pytest_msk.fixtures import session_key
 from pytest_msk.marker import ClusterRequest, check_arguments, cluster_request
-from pytest_msk.plugin import MARKER, fixture_names, item_key, settings_key, uses_msk
 from pytest_msk.settings import Scope, Settings
+from pytest_msk.usage import (
+    CLUSTER_FIXTURE,
+    MARKER,
+    fixture_names,
+    item_key,
+    session_key,
+    settings_key,
+    uses_msk,
+)
 
 if TYPE_CHECKING:
     from pytest_msk.cluster import MskCluster
     from pytest_msk.pool import Lease
     from pytest_msk.runtime import Runtime
-
-CLUSTER_FIXTURE = "msk_cluster"
 
 Wanted = tuple[ClusterRequest, pytest.Item | pytest.Collector]
 
