@@ -36,6 +36,7 @@ class Lease:
 class _Living:
     cluster: Cluster
     owner: object
+    shared: bool
     leases: list[Lease] = field(default_factory=list)
 
 
@@ -95,7 +96,7 @@ class Pool:
             del self._living[key]
             living = None
         if living is None:
-            living = self._living[key] = _Living(self._create(request), own)
+            living = self._living[key] = _Living(self._create(request), own, shared=owner is not None)
         view = MskCluster(living.cluster, self._client, on_use)
         lease = Lease(view, fixture, str(living.cluster.arn))
         living.leases.append(lease)
@@ -103,18 +104,21 @@ class Pool:
             view._make_topics(request.topics)
         except BaseException:
             self.release(lease)
-            if owner is None:
-                self.end(own)
             raise
         return lease
 
     def release(self, lease: Lease) -> None:
-        """End a lease: its clients, its topics. The cluster lives on until its owner ends."""
-        living = next((one for one in self._living.values() if lease in one.leases), None)
-        if living is None:
+        """End a lease: its clients, its topics; and its cluster, unless that has an owner."""
+        key = next((key for key, living in self._living.items() if lease in living.leases), None)
+        if key is None:
             return
+        living = self._living[key]
         living.leases.remove(lease)
-        lease.cluster._close(remove_topics=self.active(lease.arn))
+        try:
+            lease.cluster._close(remove_topics=living.shared and self.active(lease.arn))
+        finally:
+            if not living.shared:
+                self._remove({key})
 
     def active(self, arn: str) -> bool:
         """Whether a cluster is there and ACTIVE: a test may have deleted it through the API."""

@@ -100,6 +100,25 @@ def test_function_scope_ends_with_the_test(pytester: pytest.Pytester, name: str)
     pytester.runpytest_subprocess("--msk-docker").assert_outcomes(passed=2)
 
 
+def test_clusters_of_the_factory_and_of_own_fixtures_end_with_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("from pytest_msk import msk_cluster_fixture\nown = msk_cluster_fixture(brokers=2)")
+    pytester.makepyfile(
+        """
+        from tests.docker_engine import traces
+
+        names = []
+
+        def test_it(own, msk_cluster_factory):
+            names.extend([own.name, msk_cluster_factory().name])
+            assert all(map(traces, names))
+
+        def test_gone():
+            assert not any(map(traces, names))
+        """
+    )
+    pytester.runpytest_subprocess("--msk-docker").assert_outcomes(passed=2)
+
+
 class Run(subprocess.Popen[bytes]):
     """A run whose test waits for ever once its cluster is up."""
 
