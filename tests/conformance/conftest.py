@@ -13,7 +13,8 @@ from tests.docker_engine import require_docker
 PLANES = ["docker"]
 
 
-@pytest.fixture(scope="session", params=PLANES)
+# By module: `mock_msk` patches boto3 for as long as it lasts, and other tests expect no patch.
+@pytest.fixture(scope="module", params=PLANES)
 def msk(request: pytest.FixtureRequest) -> Iterator[MockMsk]:
     if request.param == "docker":
         require_docker()
@@ -21,13 +22,13 @@ def msk(request: pytest.FixtureRequest) -> Iterator[MockMsk]:
         yield msk
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def one(msk: MockMsk) -> MskCluster:
     """A cluster of one broker."""
     return msk.cluster(name="one")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def three(msk: MockMsk) -> MskCluster:
     """A cluster of three brokers."""
     return msk.cluster(name="three", brokers=3)
