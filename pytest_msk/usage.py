@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 MARKER = "msk"
 CLUSTER_FIXTURE = "msk_cluster"
-ROOT_FIXTURE = "_msk"
-"""The fixture that all of ours depend on."""
+# All of ours depend on the first. The others count by name: below an override by the user, pytest 8.4 does
+# not see what the overridden fixture depends on.
+_FIXTURES = frozenset({"_msk", CLUSTER_FIXTURE, "msk_client", "msk_cluster_factory"})
 
 settings_key: pytest.StashKey[Settings] = pytest.StashKey()
 session_key: pytest.StashKey[MskSession] = pytest.StashKey()
@@ -23,7 +24,7 @@ item_key: pytest.StashKey[pytest.Item] = pytest.StashKey()
 
 def uses_msk(item: pytest.Item) -> bool:
     """Whether a test asks for MSK by a fixture, its own or an inherited one, or by the marker."""
-    return ROOT_FIXTURE in fixture_names(item) or item.get_closest_marker(MARKER) is not None
+    return not _FIXTURES.isdisjoint(fixture_names(item)) or item.get_closest_marker(MARKER) is not None
 
 
 def fixture_names(item: pytest.Item) -> list[str]:

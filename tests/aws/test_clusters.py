@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -392,3 +393,15 @@ class TestIsolation:
         assert names(other.list_clusters()) == []
         assert create(other).startswith("arn:aws:kafka:us-east-1:111122223333:cluster/")
         assert len(names(client.list_clusters())) == 1
+
+
+def test_polling_without_a_pause_leaves_time_to_the_brokers_threads(client: Any, plane: FakePlane) -> None:
+    plane.gate.clear()
+    arn = create(client, "slow")
+    began = time.thread_time()
+    for _ in range(10):
+        assert client.describe_cluster(ClusterArn=arn)["ClusterInfo"]["State"] == "CREATING"
+        assert client.list_clusters()["ClusterInfoList"][0]["State"] == "CREATING"
+    waited = 20 * 0.02
+    assert time.thread_time() - began < waited  # the thread slept instead
+    plane.gate.set()

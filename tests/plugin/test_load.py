@@ -26,7 +26,7 @@ def test_a_run_without_clusters_pulls_in_nothing_heavy(pytester: pytest.Pytester
             assert not [name for name in {HEAVY!r} if name in sys.modules]
         """
     )
-    result = pytester.runpytest_subprocess("-p", "no:xdist", "-p", "no:hypothesispytest", "-p", "no:asyncio")
+    result = pytester.runpytest_subprocess("-p", "no:xdist", "-p", "no:hypothesispytest")
     result.assert_outcomes(passed=1)
 
 

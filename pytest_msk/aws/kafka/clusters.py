@@ -52,13 +52,17 @@ def create_cluster_v2(call: Call) -> Mapping[str, Any]:
 @operation("DescribeCluster")
 def describe_cluster(call: Call) -> Mapping[str, Any]:
     """One provisioned cluster."""
-    return {"ClusterInfo": _describe(provisioned_cluster(call))}
+    cluster = provisioned_cluster(call)
+    call.region.service.wait_a_moment(cluster)
+    return {"ClusterInfo": _describe(cluster)}
 
 
 @operation("DescribeClusterV2")
 def describe_cluster_v2(call: Call) -> Mapping[str, Any]:
     """One cluster of either type."""
-    return {"ClusterInfo": _describe_v2(call.region.cluster(call.params["ClusterArn"]))}
+    cluster = call.region.cluster(call.params["ClusterArn"])
+    call.region.service.wait_a_moment(cluster)
+    return {"ClusterInfo": _describe_v2(cluster)}
 
 
 @operation("ListClusters")
@@ -96,6 +100,7 @@ def delete_cluster(call: Call) -> Mapping[str, Any]:
 
 
 def _list(call: Call, kind: str | None) -> tuple[list[Cluster], str | None]:
+    call.region.service.wait_a_moment(*call.region.clusters())
     prefix = call.params.get("ClusterNameFilter", "")
     wanted = [
         cluster

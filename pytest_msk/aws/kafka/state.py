@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 ClusterState = Literal["CREATING", "ACTIVE", "UPDATING", "REBOOTING_BROKER", "DELETING", "FAILED"]
 ClusterKind = Literal["PROVISIONED", "SERVERLESS"]
 
+_MOVING: frozenset[ClusterState] = frozenset({"CREATING", "UPDATING", "REBOOTING_BROKER", "DELETING"})
+_MOMENT = 0.02
+
 _BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -274,6 +277,18 @@ class MskService:
         if state == "DELETING":
             raise BrokerStartError(f"Cluster {cluster.name} was deleted while it was awaited.")
         return cluster
+
+    def wait_a_moment(self, *clusters: Cluster) -> None:
+        """Wait, for 20 ms at most, until none of some clusters is on its way to another state.
+
+        Callers who poll without a pause would otherwise keep the interpreter from the very threads
+        that start or stop the brokers.
+        """
+        with self.changed:
+            self.changed.wait_for(
+                lambda: not any(cluster.state in _MOVING and not cluster.gone for cluster in clusters),
+                _MOMENT,
+            )
 
     def wait_deleted(self, arn: str, timeout: float | None = None) -> bool:
         """Block while a cluster is DELETING; whether it is gone then (it is not where that failed)."""

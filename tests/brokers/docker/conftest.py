@@ -24,13 +24,13 @@ def kafka_4() -> str:
     return NEWER_VERSION
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def one_broker(docker_engine: None) -> Iterator[DockerBrokers]:
     with support.running() as cluster:
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def three_brokers(docker_engine: None) -> Iterator[DockerBrokers]:
     with support.running(brokers=3, zone_ids=("use1-az1", "use1-az2", "use1-az3")) as cluster:
         yield cluster
