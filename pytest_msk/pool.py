@@ -155,11 +155,10 @@ class Pool:
         finally:
             self._service.plane = before
         try:
-            self._service.wait_active(arn, self._startup_timeout + _START_MARGIN_SECONDS)
+            return self._service.wait_active(arn, self._startup_timeout + _START_MARGIN_SECONDS)
         except BaseException:
             self._service.delete(arn)
             raise
-        return self._service.cluster(arn)
 
     def _create_request(self, name: str, request: ClusterRequest, region_name: str) -> dict[str, Any]:
         body: dict[str, Any] = {

@@ -94,10 +94,6 @@ class Settings:
         except KeyError:
             raise AttributeError(name) from None
 
-    def source(self, name: str) -> str:
-        """Where a setting's value came from, in words."""
-        return self.values[name].source
-
     @property
     def explicit(self) -> bool:
         """Whether anybody set anything."""
