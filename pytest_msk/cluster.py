@@ -224,7 +224,7 @@ class MskCluster:
             admin.create_topic(topic.name, topic.partitions, topic.replication_factor, topic.config)
             self._made_topics.append(topic.name)
 
-        # Side by side: brokers take half a second to tell each other of a topic.
+        # Side by side: brokers take a moment to tell each other of a topic.
         with Admin(self._internal_bootstrap()) as admin, ThreadPoolExecutor(_TOPICS_AT_ONCE) as threads:
             list(threads.map(make, topics))
 

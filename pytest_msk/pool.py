@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from pytest_msk.brokers.plane import Plane
     from pytest_msk.settings import Backend
 
-# Beyond the plane's own limit, so that the plane's error, which knows the reason, comes first.
-_START_MARGIN_SECONDS = 30.0
-
 
 @dataclass(eq=False)
 class Lease:
@@ -48,12 +45,10 @@ class Pool:
         service: MskService,
         plane: Callable[[Backend], Plane],
         client: Callable[[], Any],
-        startup_timeout: float,
     ) -> None:
         self._service = service
         self._plane = plane
         self._client = client
-        self._startup_timeout = startup_timeout
         self._living: dict[tuple[object, ...], _Living] = {}
 
     @property
@@ -155,7 +150,8 @@ class Pool:
         finally:
             self._service.plane = before
         try:
-            return self._service.wait_active(arn, self._startup_timeout + _START_MARGIN_SECONDS)
+            # The plane has its own limit, which leaves out the pull of an image.
+            return self._service.wait_active(arn)
         except BaseException:
             self._service.delete(arn)
             raise

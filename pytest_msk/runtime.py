@@ -24,7 +24,7 @@ class Runtime:
         self._planes: dict[Backend, Plane] = {}
         self.service = MskService(self.plane(settings.backend), strict=settings.strict)
         self.patch = Patch(self.service)
-        self.pool = Pool(self.service, self.plane, self.client, settings.startup_timeout)
+        self.pool = Pool(self.service, self.plane, self.client)
 
     @cached_property
     def _boto3_session(self) -> boto3.Session:

@@ -141,9 +141,10 @@ class Admin:
     and ends with `close`. No call takes longer than ``timeout``, and none changes anything more when it
     has failed, except that what timed out may still happen.
 
-    Changes return when every broker that can be reached has seen them. That takes up to half a second
+    Changes return when every broker that can be reached has seen them. That takes a moment
     on several brokers: KRaft tells followers what is committed with their next fetch. Reads go to the
-    broker beside the active controller, which knows first, so they show what other clients did just before.
+    broker beside the active controller, which knows first: they show what other clients did a few
+    milliseconds before.
 
     Args:
         bootstrap: ``host:port`` of one or more brokers, with commas between.

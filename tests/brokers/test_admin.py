@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,13 @@ from pytest_msk.spec import ClusterSpec
 from tests import docker_engine
 
 TOPIC_RESOURCE = 2
+
+
+def eventually(condition: Callable[[], bool], patience: float = 2.0) -> None:
+    """Ask until it is so: what one client did, another sees when the broker it asks has heard of it."""
+    until = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < until, f"not so after {patience:g} s"
 
 
 def bootstrap(brokers: Brokers) -> str:
@@ -397,15 +404,18 @@ class TestThreeBrokers:
         admin.delete_topic(name)
         assert observer.partition_counts(name) == [0, 0, 0]
 
-    def test_reads_show_what_another_client_just_did(
+    def test_reads_soon_show_what_another_client_did(
         self, admin: Admin, three_brokers: Brokers, name: str
     ) -> None:
+        def known() -> bool:
+            return name in {topic.name for topic in admin.topics()}
+
         with closing(KafkaAdminClient(bootstrap_servers=bootstrap(three_brokers))) as client:
             for _ in range(5):
                 client.create_topics([name])
-                assert name in {topic.name for topic in admin.topics()}
+                eventually(known)
                 client.delete_topics([name])
-                assert name not in {topic.name for topic in admin.topics()}
+                eventually(lambda: not known())
 
     def test_a_stopped_broker_is_not_waited_for(self, three_brokers: Brokers, name: str) -> None:
         # An address that is known from before, of a broker that does not answer.

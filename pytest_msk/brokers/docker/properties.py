@@ -101,11 +101,13 @@ def _sizes(brokers: int) -> Mapping[str, str]:
     }
 
 
-# Waits and threads that are sized for datacentres, and one buffer that would not fit the heap.
+# Waits and threads that are sized for datacentres, and one buffer that would not fit the heap. The idle
+# interval is how long a follower that has seen a change may wait for the word that it is committed.
 _SWIFT: Mapping[str, str] = {
     "controller.quorum.append.linger.ms": "0",
     "controller.quorum.election.timeout.ms": "200",
     "controller.quorum.election.backoff.max.ms": "200",
+    "metadata.max.idle.interval.ms": "50",
     "broker.heartbeat.interval.ms": "100",
     "broker.session.timeout.ms": "4000",
     "group.initial.rebalance.delay.ms": "0",
