@@ -441,7 +441,7 @@ class TestOneBroker:
         with one_broker.kafka_admin() as admin:
             for name in names:
                 admin.create_topics({name: {"num_partitions": 2, "replication_factor": 1}})
-                poll_until(lambda name=name: name in one_broker.names("by-kafka-"))
+                until_listed(one_broker, name)
                 assert one_broker.call("DescribeTopic", TopicName=name)["PartitionCount"] == 2
 
     def test_deleted_by_a_kafka_client_is_soon_gone(self, one_broker: Running) -> None:
@@ -684,7 +684,7 @@ class TestThreeBrokers:
             for number in range(5):
                 name = f"by-kafka-{number}"
                 admin.create_topics([name])
-                poll_until(lambda name=name: three_brokers.names("by-kafka-") == [name])
+                until_listed(three_brokers, name)
                 admin.delete_topics([name])
                 poll_until(lambda: three_brokers.names("by-kafka-") == [])
 
@@ -721,6 +721,10 @@ def poll_until(true: Callable[[], object], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"still not so after {seconds} s"
+
+
+def until_listed(running: Running, topic: str) -> None:
+    poll_until(lambda: topic in running.names(topic))
 
 
 def without_metadata(answer: dict[str, Any]) -> dict[str, Any]:
