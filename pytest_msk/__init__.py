@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_msk.brokers.admin import KafkaRequestError
     from pytest_msk.cluster import MskCluster
     from pytest_msk.errors import (
         BackendUnavailableError,
         BrokerStartError,
+        ConditionTimeoutError,
         MskError,
         MskUsageError,
         UnsupportedOnPlaneError,
@@ -22,6 +24,8 @@ __all__ = [
     "BackendUnavailableError",
     "BrokerStartError",
     "ClusterSpec",
+    "ConditionTimeoutError",
+    "KafkaRequestError",
     "MskCluster",
     "MskError",
     "MskUsageError",
@@ -36,6 +40,8 @@ _HOMES = {
     "BackendUnavailableError": "errors",
     "BrokerStartError": "errors",
     "ClusterSpec": "spec",
+    "ConditionTimeoutError": "errors",
+    "KafkaRequestError": "brokers.admin",
     "MskCluster": "cluster",
     "MskError": "errors",
     "MskUsageError": "errors",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_msk.brokers.embedded.clock import real_monotonic
 from pytest_msk.clients import Library, client_config, kafka_python
-from pytest_msk.errors import MskUsageError, UnsupportedOnPlaneError
+from pytest_msk.errors import ConditionTimeoutError, MskUsageError, UnsupportedOnPlaneError
+from pytest_msk.faults import Fault, Faults
 from pytest_msk.marker import TopicRequest
 from pytest_msk.records import Record, await_records, read_records
 from pytest_msk.spec import CLIENT_LISTENERS, ClusterSpec, Listener
@@ -19,13 +22,18 @@ if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
     from pytest_msk.aws.kafka.state import Cluster
-    from pytest_msk.brokers.plane import Broker
+    from pytest_msk.brokers.admin import Admin, ListedGroup, Topic
+    from pytest_msk.brokers.embedded.journal import SeenRequest
+    from pytest_msk.brokers.plane import Broker, Brokers
 
 _CLOSE_SECONDS = 5
 _TOPICS_AT_ONCE = 8
+_POLL_SECONDS = 0.01
+
+T = TypeVar("T")
 
 
-class MskCluster:
+class MskCluster(Faults):
     """A test's hold on a cluster, from when the fixture gives it until the fixture ends."""
 
     def __init__(self, cluster: Cluster, client: Callable[[], Any], on_use: Callable[[str], None]) -> None:
@@ -133,10 +141,8 @@ class MskCluster:
         Raises:
             KafkaRequestError: Kafka refused (the topic exists, more replicas than brokers, a bad name …).
         """
-        from pytest_msk.brokers.admin import Admin
-
         configs = {key: str(value) for key, value in (config or {}).items()}
-        with Admin(self._internal_bootstrap()) as admin:
+        with self._asked() as admin:
             admin.create_topic(name, partitions, replication_factor, configs)
         return name
 
@@ -199,15 +205,119 @@ class MskCluster:
         """
         return await_records(self.bootstrap_servers, topic, count, timeout)
 
-    def stop_broker(self, broker_id: int) -> None:
-        """Stop a broker; leaders move to the others. A test's stopped brokers are started again after it."""
-        self._cluster.brokers.stop_broker(broker_id)
+    def topics(self) -> list[Topic]:
+        """All topics, Kafka's own too, by name: partitions, leaders, replicas, in-sync replicas."""
+        with self._asked() as admin:
+            return admin.topics()
+
+    def groups(self) -> list[ListedGroup]:
+        """All groups that have members or offsets, by id: kind, protocol type, state."""
+        with self._asked() as admin:
+            return admin.groups()
+
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """The offsets that a group has committed, by topic and partition; empty where there is no group."""
+        with self._asked() as admin:
+            return {where: found.offset for where, found in admin.committed(group).items()}
+
+    def wait_for(self, condition: Callable[[], T], timeout: float = 10.0) -> T:
+        """Call ``condition`` until what it returns is true, and return that.
+
+        Args:
+            condition: what to wait for, such as ``lambda: cluster.committed("billing")``.
+            timeout: seconds.
+
+        Raises:
+            ConditionTimeoutError: it was not true in time; the message has what it returned last, and the
+                topics and groups that there are.
+        """
+        until = real_monotonic() + timeout
+        while not (found := condition()):
+            if real_monotonic() > until:
+                topics = ", ".join(topic.name for topic in self.topics())
+                groups = ", ".join(f"{group.id} ({group.state})" for group in self.groups())
+                raise ConditionTimeoutError(
+                    f"What was waited for is still {found!r} after {timeout:g} s. "
+                    f"Topics: {topics or 'none'}. Groups: {groups or 'none'}."
+                )
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
+        """Stop a broker; leaders move to the others. A test's stopped brokers are started again after it.
+
+        Args:
+            broker_id: which one.
+            graceful: let it hand its leaders over first; otherwise it ends as if its power was cut.
+        """
+        self._cluster.brokers.stop_broker(broker_id, graceful=graceful)
         self._stopped.add(broker_id)
 
     def start_broker(self, broker_id: int) -> None:
         """Start a stopped broker again, on its port, with its data; returns when it answers."""
         self._cluster.brokers.start_broker(broker_id)
         self._stopped.discard(broker_id)
+
+    def restart_broker(self, broker_id: int) -> None:
+        """Stop a broker and start it again; returns when it answers."""
+        self.stop_broker(broker_id)
+        self.start_broker(broker_id)
+
+    def move_leader(self, topic: str, partition: int, broker_id: int) -> None:
+        """Have a broker lead a partition; returns when every broker knows.
+
+        It takes the place of the present leader among the replicas, if it was none.
+
+        Raises:
+            KafkaRequestError: there is no such partition, or the broker cannot lead it.
+        """
+        with self._asked() as admin:
+            admin.move_leader(topic, partition, broker_id)
+
+    def move_coordinator(self, group: str, broker_id: int) -> None:
+        """Have a broker coordinate a group; returns when every broker knows.
+
+        Raises:
+            KafkaRequestError: the broker cannot.
+        """
+        with self._asked() as admin:
+            admin.move_coordinator(group, broker_id)
+
+    def requests(self, api: str | None = None, client_id: str | None = None) -> list[SeenRequest]:
+        """The latest requests that embedded brokers were sent, 2,000 at most, oldest first.
+
+        Args:
+            api: only those of this API (``"Produce"``).
+            client_id: only those of the client that calls itself so.
+
+        Raises:
+            UnsupportedOnPlaneError: the backend is another one.
+        """
+        found: list[SeenRequest] = self._embedded("requests").call("requests", api, client_id)
+        return found
+
+    def compact(self) -> None:
+        """Have embedded brokers compact the topics whose ``cleanup.policy`` says so, now.
+
+        Raises:
+            UnsupportedOnPlaneError: the backend is another one.
+        """
+        self._embedded("compact").call("compact")
+
+    def apply_retention(self) -> None:
+        """Have embedded brokers delete what ``retention.ms`` and ``retention.bytes`` let go, now.
+
+        Raises:
+            UnsupportedOnPlaneError: the backend is another one.
+        """
+        self._embedded("apply_retention").call("apply_retention")
+
+    def _plane_brokers(self) -> Brokers:
+        return self._cluster.brokers
+
+    def _keep(self, fault: Fault) -> Fault:
+        self._open.callback(fault.stop)
+        return fault
 
     def _start_stopped_brokers(self) -> None:
         """Give the next test a whole cluster."""
@@ -218,14 +328,13 @@ class MskCluster:
         """Make what the lease asks for, and remember it for `_close`."""
         if not topics:
             return
-        from pytest_msk.brokers.admin import Admin
 
         def make(topic: TopicRequest) -> None:
             admin.create_topic(topic.name, topic.partitions, topic.replication_factor, topic.config)
             self._made_topics.append(topic.name)
 
         # Side by side: brokers take a moment to tell each other of a topic.
-        with Admin(self._internal_bootstrap()) as admin, ThreadPoolExecutor(_TOPICS_AT_ONCE) as threads:
+        with self._asked() as admin, ThreadPoolExecutor(_TOPICS_AT_ONCE) as threads:
             list(threads.map(make, topics))
 
     def _close(self, *, remove_topics: bool) -> None:
@@ -237,7 +346,7 @@ class MskCluster:
                 self._remove_topics()
 
     def _remove_topics(self) -> None:
-        from pytest_msk.brokers.admin import UNKNOWN_TOPIC, Admin, KafkaRequestError
+        from pytest_msk.brokers.admin import UNKNOWN_TOPIC, KafkaRequestError
 
         def remove(name: str) -> None:
             try:
@@ -246,8 +355,13 @@ class MskCluster:
                 if error.code_name != UNKNOWN_TOPIC:
                     raise
 
-        with Admin(self._internal_bootstrap()) as admin, ThreadPoolExecutor(_TOPICS_AT_ONCE) as threads:
+        with self._asked() as admin, ThreadPoolExecutor(_TOPICS_AT_ONCE) as threads:
             list(threads.map(remove, self._made_topics))
+
+    def _asked(self) -> Admin:
+        from pytest_msk.brokers.admin import Admin
+
+        return Admin(self._internal_bootstrap())
 
     def _internal_bootstrap(self) -> str:
         return ",".join(str(broker.endpoints["internal"]) for broker in self._running_brokers())
@@ -257,6 +371,6 @@ class MskCluster:
         if not brokers:
             raise UnsupportedOnPlaneError(
                 f"Cluster {self._cluster.name!r} has no brokers: the metadata backend answers the MSK API "
-                "alone. Run pytest with --msk-docker, or mark the test @pytest.mark.msk(docker=True)."
+                "alone. Leave --msk-backend out, or run pytest with --msk-docker."
             )
         return brokers

@@ -19,5 +19,9 @@ class BrokerStartError(MskError):
     """Brokers did not become ready. The message ends with the last lines of the broker's log."""
 
 
+class ConditionTimeoutError(MskError, TimeoutError):
+    """What a test waited for did not come. The message says what there was."""
+
+
 class UnsupportedOnPlaneError(MskError):
     """The plane that runs this cluster has no such thing."""

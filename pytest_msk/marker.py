@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_msk import checks
 from pytest_msk.errors import MskUsageError
-from pytest_msk.settings import DEFAULT_BACKEND, SCOPES, Backend, Scope, Settings
+from pytest_msk.settings import DEFAULT_BACKEND, ISOLATIONS, SCOPES, Backend, Isolation, Scope, Settings
 from pytest_msk.spec import ClusterSpec
 
 
@@ -43,6 +43,7 @@ class ClusterRequest:
     scope: Scope
     backend: Backend
     name: str | None
+    isolation: Isolation = "test"
 
     @property
     def cluster_key(self) -> tuple[object, ...]:
@@ -69,6 +70,7 @@ def arguments(
     scope: Scope | None = None,
     docker: bool | None = None,
     name: str | None = None,
+    isolation: Isolation | None = None,
 ) -> dict[str, Any]:
     """Check arguments one by one; this signature is the marker's schema.
 
@@ -81,6 +83,8 @@ def arguments(
         scope: ``"session"``, ``"module"``, ``"class"`` or ``"function"``.
         docker: True for containers, False for the backend that needs none.
         name: the cluster's name; made up where there is none.
+        isolation: ``"test"``: what a test makes on a cluster that it shares is gone after it;
+            ``"none"``: it stays.
 
     Returns:
         Those that were given, in their checked form.
@@ -124,6 +128,7 @@ def cluster_request(checked: Mapping[str, Any], settings: Settings) -> ClusterRe
         scope=checked.get("scope", settings.scope),
         backend=backend,
         name=checked.get("name"),
+        isolation=checked.get("isolation", settings.isolation),
     )
 
 
@@ -200,6 +205,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "scope": checks.one_of(*SCOPES),
     "docker": checks.flag,
     "name": checks.cluster_name,
+    "isolation": checks.one_of(*ISOLATIONS),
 }
 
 _TOPIC_SHAPE: Mapping[str, Callable[[Any], Any]] = {

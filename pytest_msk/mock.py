@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pytest_msk.marker import check_arguments, cluster_request
-from pytest_msk.settings import ENVIRONMENT, given, resolve
+from pytest_msk.settings import environment, given, resolve
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,7 +29,7 @@ class MockMsk:
 
     def __init__(self, **settings: Any) -> None:
         self._given = settings
-        self._settings = resolve(given(settings), ENVIRONMENT)
+        self._settings = resolve(given(settings), environment)
         self._runtime: Runtime | None = None
 
     def __enter__(self) -> MockMsk:
@@ -117,7 +117,7 @@ def mock_msk(backend: Any = None, **settings: Any) -> Any:
     """MSK for a ``with`` block, a function, or a class of tests; usable without pytest.
 
     Args:
-        backend: ``"docker"`` or ``"metadata"``; the setting's value where absent.
+        backend: ``"embedded"``, ``"docker"`` or ``"metadata"``; the setting's value where absent.
         **settings: settings named as the options are (``kafka_version=``, ``brokers=``, ``strict=`` …),
             above those of the environment.
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_msk.errors import BackendUnavailableError, MskUsageError
+from pytest_msk.errors import BackendUnavailableError, MskError, MskUsageError
 from pytest_msk.fixtures import _msk, msk_client, msk_cluster, msk_cluster_factory
-from pytest_msk.settings import ENVIRONMENT, SETTINGS, Setting, Settings, Source, resolve
+from pytest_msk.settings import SETTINGS, Setting, Settings, Source, Value, environment, resolve
 from pytest_msk.usage import CLUSTER_FIXTURE, MARKER, item_key, session_key, settings_key, uses_msk
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["_msk", "msk_client", "msk_cluster", "msk_cluster_factory"]
 
 _MARKER_LINE = (
-    f"{MARKER}(brokers=, kafka_version=, topics=, configuration=, scope=, docker=, name=): "
+    f"{MARKER}(brokers=, kafka_version=, topics=, configuration=, scope=, docker=, name=, isolation=): "
     "the MSK cluster of a test."
 )
-_FLAGS = ("docker", "strict")
+_FLAGS = ("docker", "embedded_process", "strict")
 _LOG_LINES = 50
 _LOG_CHARACTERS = 8_000
 
@@ -44,23 +44,29 @@ def pytest_configure(config: pytest.Config) -> None:
     """Settle the settings before anything is collected."""
     config.addinivalue_line("markers", _MARKER_LINE)
     try:
-        config.stash[settings_key] = resolve(_command_line(config), ENVIRONMENT, _ini_file(config))
+        config.stash[settings_key] = resolve(_command_line(config), environment, _ini_file(config))
     except MskUsageError as error:
         raise pytest.UsageError(f"pytest-msk: {error}") from None
 
 
 def _command_line(config: pytest.Config) -> Source:
-    return ("command line {option}", lambda setting: config.getoption(setting.ini))
+    def look(setting: Setting) -> Value | None:
+        value = config.getoption(setting.ini)
+        return None if value is None else Value(value, f"command line {setting.option}")
+
+    return look
 
 
 def _ini_file(config: pytest.Config) -> Source:
-    def look(setting: Setting) -> Any:
+    def look(setting: Setting) -> Value | None:
+        source = f"ini {setting.ini}"
         try:
-            return config.getini(setting.ini)
+            value = config.getini(setting.ini)
         except (TypeError, ValueError, pytest.UsageError) as error:
-            raise MskUsageError(f"ini {setting.ini}: {error}") from None
+            raise MskUsageError(f"{source}: {error}") from None
+        return None if value is None else Value(value, source)
 
-    return ("ini {ini}", look)
+    return look
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -174,6 +180,19 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     return (yield)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test whose requests a broker could not serve by a fault of its own."""
+    session = item.config.stash.get(session_key, None)
+    if session is None:
+        return (yield)
+    session.mark()
+    result = yield
+    if failures := session.failures():
+        raise MskError("The brokers failed to serve:\n" + "\n".join(failures))
+    return result
+
+
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """Take the patch off after the test's fixtures are gone."""
@@ -184,11 +203,22 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
             item.config.stash[session_key].leave()
 
 
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
-    """Learn how pytest ends ``msk_cluster``, so that the next test can have another one."""
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Learn how pytest ends ``msk_cluster``, and tell what a test makes from what was made for several."""
+    session = request.config.stash.get(session_key, None)
+    if session is None:
+        return (yield)
     if fixturedef.argname == CLUSTER_FIXTURE and fixturedef.func.__module__ == "pytest_msk.fixtures":
-        finish = functools.partial(fixturedef.finish, request=request)  # type: ignore[arg-type]
-        request.config.stash[session_key].hold(finish)
+        session.hold(functools.partial(fixturedef.finish, request=request))  # type: ignore[arg-type]
+        return (yield)
+    if fixturedef.scope == "function":
+        session.mark()
+        return (yield)
+    with session.wider():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,7 @@ from pytest_msk.marker import ClusterRequest
 
 if TYPE_CHECKING:
     from pytest_msk.aws.kafka.state import Cluster, MskService
-    from pytest_msk.brokers.plane import Plane
+    from pytest_msk.brokers.plane import Brokers, Plane
     from pytest_msk.settings import Backend
 
 
@@ -22,11 +22,19 @@ class Lease:
 
     Attributes:
         fixture: name of the fixture that holds it.
+        isolated: whether what a test makes on the cluster is to be gone after the test, though the
+            cluster lives on.
     """
 
     cluster: MskCluster
     fixture: str
     arn: str
+    isolated: bool
+
+    @property
+    def brokers(self) -> Brokers:
+        """The brokers of the cluster."""
+        return self.cluster._plane_brokers()
 
 
 @dataclass(eq=False)
@@ -93,7 +101,8 @@ class Pool:
         if living is None:
             living = self._living[key] = _Living(self._create(request), own, shared=owner is not None)
         view = MskCluster(living.cluster, self._client, on_use)
-        lease = Lease(view, fixture, str(living.cluster.arn))
+        isolated = living.shared and request.isolation == "test"
+        lease = Lease(view, fixture, str(living.cluster.arn), isolated)
         living.leases.append(lease)
         try:
             view._make_topics(request.topics)

@@ -44,6 +44,10 @@ class Runtime:
     def _make_plane(self, backend: Backend) -> Plane:
         if backend == "metadata":
             return MetadataPlane()
+        if backend == "embedded":
+            from pytest_msk.brokers.embedded.plane import EmbeddedPlane
+
+            return EmbeddedPlane(process=self.settings.embedded_process)
         from pytest_msk.brokers.docker.plane import DockerPlane
 
         return DockerPlane(self.settings.image, self.settings.startup_timeout)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from pytest_msk.usage import (
 )
 
 if TYPE_CHECKING:
+    from pytest_msk.brokers.baseline import Baseline
     from pytest_msk.cluster import MskCluster
     from pytest_msk.pool import Lease
     from pytest_msk.runtime import Runtime
@@ -89,6 +90,8 @@ class MskSession:
         self._wanted: Wanted | None = None
         self._cluster: Lease | None = None
         self._finish: Callable[[], object] | None = None
+        self._marked = False
+        self._baselines: dict[str, Baseline] = {}
         self._end = ExitStack()
 
     @property
@@ -119,12 +122,33 @@ class MskSession:
         try:
             for lease in self.runtime.pool.leases:
                 lease.cluster._start_stopped_brokers()
+            self._restore()
             every = {str(cluster.arn) for cluster in self.runtime.service.clusters()}
             made = every - self.runtime.pool.arns
             if made:
                 self.runtime.service.delete(*made)
         finally:
+            self._marked = False
+            self._baselines.clear()
             self._unpatch()
+
+    def mark(self) -> None:
+        """Before the first thing that is a test's own: what there is now on shared clusters is to stay."""
+        if not self._marked and self._patched:
+            self._marked = True
+            self._baselines = self._now()
+
+    @contextmanager
+    def wider(self) -> Iterator[None]:
+        """While a fixture of a wider scope is set up: what it makes stays, even if a test began before."""
+        if not self._marked:
+            yield
+            return
+        before = self._now()
+        yield
+        for arn, after in self._now().items():
+            known = self._baselines.get(arn)
+            self._baselines[arn] = known.extended(before[arn], after) if known and arn in before else after
 
     def patch(self) -> None:
         """Patch boto3 for the running test, if it is not."""
@@ -135,6 +159,22 @@ class MskSession:
         self._show_only(self._fixtures(self._item))
         self.runtime.patch.start()
         self._patched = True
+
+    def _now(self) -> dict[str, Baseline]:
+        """What there is on each shared cluster that the running test sees, by ARN."""
+        pool = self.runtime.pool
+        fixtures = self._fixtures(self._item) if self._item else []
+        return {
+            lease.arn: lease.brokers.baseline()
+            for lease in pool.leases
+            if lease.isolated and lease.fixture in fixtures and pool.active(lease.arn)
+        }
+
+    def _restore(self) -> None:
+        """Remove what the test made on shared clusters."""
+        for lease in self.runtime.pool.leases:
+            if lease.arn in self._baselines and self.runtime.pool.active(lease.arn):
+                lease.brokers.restore(self._baselines.pop(lease.arn))
 
     def _unpatch(self) -> None:
         if self._patched:
@@ -167,6 +207,8 @@ class MskSession:
         self.patch()
         lease = self.runtime.pool.lease(request, fixture, self._use, node)
         self._use(lease.arn)
+        if self._marked and lease.isolated:
+            self._baselines.setdefault(lease.arn, lease.brokers.baseline())
         return lease
 
     def lease_arguments(self, fixture: str, arguments: Mapping[str, Any]) -> Lease:
@@ -199,6 +241,13 @@ class MskSession:
             if not cluster.parked
             for broker_id, log in sorted(cluster.brokers.logs(lines).items())
         ]
+
+    def failures(self) -> list[str]:
+        """What the brokers that the running test can see could not serve."""
+        if self._runtime is None or not self._patched:
+            return []
+        clusters = self._runtime.service.clusters()
+        return [text for cluster in clusters if not cluster.parked for text in cluster.brokers.failures()]
 
     def _want(self, item: pytest.Item) -> Wanted:
         request = marked_request(item, self.settings)

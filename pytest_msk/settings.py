@@ -15,27 +15,36 @@ from typing import Any, Literal, get_args
 from pytest_msk.checks import at_least_one, kafka_version, one_of, positive_seconds, text, truth
 from pytest_msk.errors import MskUsageError
 
-Backend = Literal["docker", "metadata"]
+Backend = Literal["embedded", "docker", "metadata"]
 Scope = Literal["session", "module", "class", "function"]
 DockerMissing = Literal["fail", "skip"]
+Isolation = Literal["test", "none"]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-DEFAULT_BACKEND: Backend = "metadata"
+ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
+DEFAULT_BACKEND: Backend = "embedded"
 
-LOCALEMU_DOCKER = "MSK_DOCKER_BACKEND"
+_LOCALEMU_DOCKER = "MSK_DOCKER_BACKEND"
 """LocalEmu's own switch for real brokers, honoured so that its users need to learn nothing."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the table: its name, how a value is checked, its default, and its help line."""
+    """One row of the table.
+
+    Attributes:
+        check: makes a raw value into the setting's, or raises `ValueError`.
+        help: its help line.
+        also: a second spelling in the environment, which counts less than `variable`.
+    """
 
     name: str
     check: Callable[[Any], Any]
     default: Any
     help: str
     ini_type: Literal["string", "bool", "int", "float"] = "string"
+    also: str | None = None
 
     @property
     def option(self) -> str:
@@ -54,12 +63,25 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("docker", truth, default=False, help="run brokers in containers", ini_type="bool"),
+    Setting("docker", truth, False, "run brokers in containers", "bool", also=_LOCALEMU_DOCKER),  # noqa: FBT003
     Setting("backend", one_of(*BACKENDS), None, f"what runs the brokers: {' or '.join(BACKENDS)}"),
+    Setting(
+        "embedded_process",
+        truth,
+        default=False,
+        help="run embedded brokers in a child process",
+        ini_type="bool",
+    ),
     Setting("brokers", at_least_one, 1, "number of brokers of a cluster", "int"),
     Setting("kafka_version", kafka_version, "3.7.1", "Kafka's version number, or MSK's name for one"),
     Setting("image", text, "apache/kafka:{version}", "image of a broker; {version} is filled in"),
     Setting("scope", one_of(*SCOPES), "session", f"how long a cluster lives: {', '.join(SCOPES)}"),
+    Setting(
+        "isolation",
+        one_of(*ISOLATIONS),
+        "test",
+        "what a test makes on a shared cluster is gone after the test, or with none: stays",
+    ),
     Setting("startup_timeout", positive_seconds, 120.0, "seconds until brokers must be ready", "float"),
     Setting("strict", truth, default=False, help="AWS's rules without leniency", ini_type="bool"),
     Setting(
@@ -107,12 +129,12 @@ class Settings:
         return ", ".join(f"{name} {self.values[name].value} ({self.values[name].source})" for name in names)
 
 
-Source = tuple[str, Callable[[Setting], Any]]
-"""How a place is called for a setting (a format of its spellings), and how to look there (None: absent)."""
+Source = Callable[[Setting], Value | None]
+"""How to look a setting up in one place: the value there, unchecked, or None."""
 
 
 def resolve(*sources: Source) -> Settings:
-    """Look each setting up in ``sources``, the first that has it wins; then the environment's twin.
+    """Look each setting up in ``sources``: the first that has it wins.
 
     Raises:
         MskUsageError: a value is not allowed; the message names it and its source.
@@ -123,15 +145,12 @@ def resolve(*sources: Source) -> Settings:
     return Settings(values)
 
 
-def environment(setting: Setting) -> str | None:
+def environment(setting: Setting) -> Value | None:
     """A setting's value in the environment; an empty one counts as absent."""
-    value = os.environ.get(setting.variable) or None
-    if value is None and setting.name == "docker":
-        value = os.environ.get(LOCALEMU_DOCKER) or None
-    return value
-
-
-ENVIRONMENT: Source = ("environment {variable}", environment)
+    for variable in filter(None, (setting.variable, setting.also)):
+        if value := os.environ.get(variable):
+            return Value(value, f"environment {variable}")
+    return None
 
 
 def given(arguments: Mapping[str, Any]) -> Source:
@@ -144,23 +163,23 @@ def given(arguments: Mapping[str, Any]) -> Source:
     for name in arguments:
         if name not in names:
             raise MskUsageError(f"There is no setting {name!r}. Settings are: {', '.join(names)}.")
-    return ("argument {name}", lambda setting: arguments.get(setting.name))
+
+    def look(setting: Setting) -> Value | None:
+        value = arguments.get(setting.name)
+        return None if value is None else Value(value, f"argument {setting.name}")
+
+    return look
 
 
 def _lookup(setting: Setting, sources: tuple[Source, ...]) -> tuple[Value, int]:
-    for rank, (place, look) in enumerate(sources):
+    for rank, look in enumerate(sources):
         raw = look(setting)
         if raw is None:
             continue
-        source = place.format(
-            name=setting.name, option=setting.option, variable=setting.variable, ini=setting.ini
-        )
-        if setting.name == "docker" and setting.variable in source and setting.variable not in os.environ:
-            source = f"environment {LOCALEMU_DOCKER}"
         try:
-            return Value(setting.check(raw), source), rank
+            return Value(setting.check(raw.value), raw.source), rank
         except ValueError as error:
-            raise MskUsageError(f"{source}: {error}") from None
+            raise MskUsageError(f"{raw.source}: {error}") from None
     return Value(setting.default, DEFAULT), len(sources)
 
 

@@ -46,6 +46,10 @@ class ClusterSpec:
     def __hash__(self) -> int:
         return hash((self.name, self.brokers, self.kafka_version, *sorted(self.configuration.items())))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {**vars(self), "configuration": dict(self.configuration)}
+        return _unpickled, (values,)
+
     def changed(self, **changes: Any) -> ClusterSpec:
         """This spec with some attributes replaced."""
         return replace(self, **changes)
@@ -53,3 +57,7 @@ class ClusterSpec:
     def rack(self, broker_id: int) -> str:
         """The availability zone id in which a broker stands."""
         return self.zone_ids[(broker_id - 1) % len(self.zone_ids)]
+
+
+def _unpickled(values: dict[str, Any]) -> ClusterSpec:
+    return ClusterSpec(**values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.plane import Broker
 from pytest_msk.errors import UnsupportedOnPlaneError
 from pytest_msk.spec import ClusterSpec
@@ -47,7 +48,7 @@ class NoBrokers:
     def reboot(self, broker_id: int) -> None:
         """Nothing to restart."""
 
-    def stop_broker(self, broker_id: int) -> None:
+    def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
         """Refused: there is no broker to stop."""
         raise self._no_broker(broker_id)
 
@@ -59,11 +60,22 @@ class NoBrokers:
         """No broker, no log."""
         return {}
 
+    def baseline(self) -> Baseline:
+        """Nothing is there."""
+        return Baseline()
+
+    def restore(self, baseline: Baseline) -> None:
+        """Nothing was made."""
+
+    def failures(self) -> Sequence[str]:
+        """No broker, no failure."""
+        return ()
+
     def stop(self) -> None:
         """Nothing to stop."""
 
     def _no_broker(self, broker_id: int) -> UnsupportedOnPlaneError:
         return UnsupportedOnPlaneError(
             f"Cluster {self._name!r} has no broker {broker_id}: the metadata backend answers the MSK API "
-            "and runs no brokers. Run the test with --msk-docker, or mark it @pytest.mark.msk(docker=True)."
+            "and runs no brokers. Leave --msk-backend out."
         )

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.spec import ClusterSpec, Listener
 
 
@@ -78,14 +79,31 @@ class Brokers(Protocol):
     def reboot(self, broker_id: int) -> None:
         """Restart one broker; return when it answers again, on the same port, with its data."""
 
-    def stop_broker(self, broker_id: int) -> None:
-        """Stop one broker; its port and data stay its own."""
+    def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
+        """Stop one broker; its port and data stay its own.
+
+        Args:
+            broker_id: which one.
+            graceful: let it hand its leaders over first; otherwise it ends as if its power was cut.
+        """
 
     def start_broker(self, broker_id: int) -> None:
         """Start a broker that `stop_broker` stopped; return when it answers."""
 
     def logs(self, lines: int = 50) -> Mapping[int, str]:
         """The last lines of each broker's log, by broker id."""
+
+    def baseline(self) -> Baseline:
+        """What there is now: topics, groups, transactional ids, configurations."""
+
+    def restore(self, baseline: Baseline) -> None:
+        """Remove what there was not at a moment, set back configurations, and end every fault.
+
+        What a test deleted, and records that it added to what there was, stay as they are.
+        """
+
+    def failures(self) -> Sequence[str]:
+        """What the brokers could not serve by a fault of their own, since this was last asked."""
 
     def stop(self) -> None:
         """Stop everything and remove every trace.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
+from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.plane import Broker, Endpoint
 from pytest_msk.errors import BrokerStartError, UnsupportedOnPlaneError
 from pytest_msk.spec import CLIENT_LISTENERS, ClusterSpec, Listener
@@ -94,7 +95,7 @@ class FakeBrokers:
     def reboot(self, broker_id: int) -> None:
         pass
 
-    def stop_broker(self, broker_id: int) -> None:
+    def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
         raise UnsupportedOnPlaneError("no")
 
     def start_broker(self, broker_id: int) -> None:
@@ -102,6 +103,15 @@ class FakeBrokers:
 
     def logs(self, lines: int = 50) -> Mapping[int, str]:
         return {}
+
+    def baseline(self) -> Baseline:
+        return Baseline()
+
+    def restore(self, baseline: Baseline) -> None:
+        pass
+
+    def failures(self) -> Sequence[str]:
+        return ()
 
     def stop(self) -> None:
         self.stopped += 1

@@ -25,7 +25,7 @@ def test_defaults_are_shown_when_clusters_are_used(pytester: pytest.Pytester) ->
     result = pytester.runpytest("-s")
     result.stdout.fnmatch_lines(
         [
-            "msk: backend metadata (default), kafka_version 3.7.1 (default), "
+            "msk: backend embedded (default), kafka_version 3.7.1 (default), "
             "brokers 1 (default), scope session (default)",
             "*| 1 3.7.1 |*",
         ]
@@ -69,7 +69,7 @@ def test_marked(msk_cluster):
     [
         (["--msk-brokers", "0"], ["command line --msk-brokers", "at least 1"]),
         (["--msk-brokers", "many"], ["command line --msk-brokers", "'many'"]),
-        (["--msk-backend", "podman"], ["--msk-backend", "'podman'", "'docker', 'metadata'"]),
+        (["--msk-backend", "podman"], ["--msk-backend", "'podman'", "'embedded', 'docker', 'metadata'"]),
         (["--msk-scope", "galaxy"], ["--msk-scope", "'galaxy'", "'session'"]),
         (["--msk-startup-timeout", "0"], ["--msk-startup-timeout", "above 0"]),
         (["--msk-kafka-version", "new"], ["--msk-kafka-version", "'new'", "3.7.1"]),
@@ -125,7 +125,7 @@ import pytest
 
 @pytest.mark.msk(docker=False)
 def test_api(msk_cluster):
-    assert not msk_cluster.brokers
+    assert len(msk_cluster.brokers) == 1
 """
     )
     result = pytester.runpytest("--msk-docker", "-o", "msk_docker_missing=skip", "-rs")

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from pytest_msk.brokers.docker import engine, images, properties, pull, reaper, storage
-from pytest_msk.brokers.docker.container import BrokerContainer
+from pytest_msk.brokers.baseline import Baseline
+from pytest_msk.brokers.docker import baselines, engine, images, properties, pull, reaper, storage
+from pytest_msk.brokers.docker.container import BrokerContainer, Stop
 from pytest_msk.brokers.docker.patience import Patience
 from pytest_msk.brokers.docker.threads import side_by_side
 from pytest_msk.brokers.plane import Broker, Endpoint
@@ -125,8 +126,12 @@ class DockerBrokers:
         self.stop_broker(broker_id)
         self.start_broker(broker_id)
 
-    def stop_broker(self, broker_id: int) -> None:
+    def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
         """Stop Kafka in a broker's container; the container keeps its port and data.
+
+        Args:
+            broker_id: which one.
+            graceful: let it hand its leaders over first; otherwise its process is killed.
 
         Raises:
             MskUsageError: there is no such broker.
@@ -137,9 +142,7 @@ class DockerBrokers:
             if broker_id not in self._running:
                 return
             if container.death() is None:
-                container.stop_kafka(
-                    self._patience(_SIGNAL_PATIENCE), in_order=self._is_quorum(self._running)
-                )
+                container.stop_kafka(self._patience(_SIGNAL_PATIENCE), self._stop(graceful=graceful))
             self._running.discard(broker_id)
 
     def start_broker(self, broker_id: int) -> None:
@@ -167,6 +170,21 @@ class DockerBrokers:
             with suppress(*engine.ENGINE_ERRORS):
                 found[id_] = container.logs(lines)
         return found
+
+    def baseline(self) -> Baseline:
+        """What there is now."""
+        return baselines.taken(self._bootstrap())
+
+    def restore(self, baseline: Baseline) -> None:
+        """Remove what there was not at a moment, and set back configurations."""
+        baselines.restore(self._bootstrap(), baseline)
+
+    def failures(self) -> Sequence[str]:
+        """None: what goes wrong in a container is in its log."""
+        return ()
+
+    def _bootstrap(self) -> str:
+        return ",".join(str(broker.endpoints["internal"]) for broker in self._brokers)
 
     def _prepare(self) -> None:
         """All that is done once for the cluster."""
@@ -210,6 +228,12 @@ class DockerBrokers:
             patience = self._patience(self._timeout)
             for id_ in running:
                 self._containers[id_].await_ready(running, patience)
+
+    def _stop(self, *, graceful: bool) -> Stop:
+        if not graceful:
+            return Stop.KILLED
+        # Without a quorum of controllers there is nobody to hand leaders over to.
+        return Stop.IN_ORDER if self._is_quorum(self._running) else Stop.QUICKLY
 
     def _is_quorum(self, running: set[int]) -> bool:
         controllers = properties.controller_ids(self._spec.brokers)

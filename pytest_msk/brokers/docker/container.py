@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from enum import Enum
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -30,6 +31,17 @@ _STOPPED = _MARK + b"Kafka stopped"
 _DIED = _MARK + b"Kafka ended"
 _GRACE = 10
 _LOOK_FOR_DEATH = 0.5
+
+
+class Stop(Enum):
+    """How Kafka ends: the signals that `start.sh` knows."""
+
+    IN_ORDER = "SIGUSR1"
+    """With the time to move its leaders elsewhere."""
+    QUICKLY = "SIGHUP"
+    """Asked, and after a second made to."""
+    KILLED = "SIGQUIT"
+    """As if its power was cut."""
 
 
 class BrokerContainer:
@@ -97,14 +109,14 @@ class BrokerContainer:
 
         patience.until(is_ready)
 
-    def stop_kafka(self, patience: Patience, *, in_order: bool) -> None:
+    def stop_kafka(self, patience: Patience, how: Stop) -> None:
         """Have the first process stop Kafka, and stay.
 
         Args:
             patience: how long to wait for it.
-            in_order: whether Kafka gets the time to move its leaders elsewhere.
+            how: what Kafka is given the time for.
         """
-        self._wrapped.kill("SIGUSR1" if in_order else "SIGHUP")
+        self._wrapped.kill(how.value)
         patience.until(lambda: self._last_line().startswith(_STOPPED))
 
     def start_kafka(self, patience: Patience) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-
+from pytest_msk.brokers.versions import NEWEST_PATCH, number, parsed
 from pytest_msk.errors import MskUsageError
 
 OFFICIAL = "apache/kafka:{version}"
@@ -12,22 +10,12 @@ OFFICIAL = "apache/kafka:{version}"
 FIRST = "3.7.0"
 """The first release that has an official image."""
 
-NEWEST_PATCH: Mapping[str, int] = {
-    "3.7": 2,
-    "3.8": 1,
-    "3.9": 2,
-    "4.0": 2,
-    "4.1": 2,
-    "4.2": 2,
-    "4.3": 1,
-}
-"""Minor release to its newest patch: what MSK's ``3.7.x`` and ``3.7.x.kraft`` run."""
-
 RELEASES: tuple[str, ...] = tuple(
-    f"{minor}.{patch}" for minor, newest in NEWEST_PATCH.items() for patch in range(newest + 1)
+    f"{minor}.{patch}"
+    for minor, newest in NEWEST_PATCH.items()
+    if number(f"{minor}.0") >= number(FIRST)
+    for patch in range(newest + 1)
 )
-
-_VERSION = re.compile(r"(?P<minor>\d+\.\d+)\.(?:(?P<patch>\d+)|x(?:\.kraft)?)(?:\.tiered)?")
 
 
 def is_versioned(template: str) -> bool:
@@ -56,14 +44,8 @@ def kafka_release(kafka_version: str) -> str:
     Raises:
         MskUsageError: it is not the name of a version, or no official image has it.
     """
-    match = _VERSION.fullmatch(kafka_version)
-    if match is None:
-        raise MskUsageError(
-            f"Kafka version {kafka_version!r} is neither a release of Apache Kafka (3.7.1) "
-            "nor one of MSK's names (3.7.x, 3.9.x, 4.0.x.kraft)."
-        )
-    minor, patch = match["minor"], match["patch"]
-    if _number(f"{minor}.{patch or 0}") < _number(FIRST):
+    minor, patch = parsed(kafka_version)
+    if number(f"{minor}.{patch or 0}") < number(FIRST):
         raise MskUsageError(
             f"Kafka version {kafka_version!r} cannot run in a container: no apache/kafka image exists below "
             f"{FIRST}. The nearest versions that have one: {', '.join(nearest(kafka_version))}."
@@ -80,15 +62,12 @@ def kafka_release(kafka_version: str) -> str:
 
 def nearest(kafka_version: str, count: int = 3) -> tuple[str, ...]:
     """The releases with an official image that are nearest to a version, in their order."""
-    match = _VERSION.fullmatch(kafka_version)
-    if match is None:
+    try:
+        minor, patch = parsed(kafka_version)
+    except MskUsageError:
         return RELEASES[-count:]
-    wanted = _number(f"{match['minor']}.{match['patch'] or 0}")
+    wanted = number(f"{minor}.{patch or 0}")
     others = [release for release in RELEASES if release != kafka_version]
-    below = sum(_number(release) < wanted for release in others)
+    below = sum(number(release) < wanted for release in others)
     start = min(max(below - count // 2 - 1, 0), len(others) - count)
     return tuple(others[start : start + count])
-
-
-def _number(release: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in release.split("."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_msk.brokers.defaults import broker_defaults
 from pytest_msk.brokers.plane import Endpoint
 from pytest_msk.errors import MskUsageError
 from pytest_msk.spec import ClusterSpec
@@ -70,9 +71,7 @@ def server_properties(
         advertised: where clients on this machine reach this broker.
     """
     return {
-        **_sizes(spec.brokers),
-        **_SWIFT,
-        "auto.create.topics.enable": str(spec.auto_create_topics).lower(),
+        **broker_defaults(spec),
         **spec.configuration,
         **_place(spec, broker_id, hosts, advertised),
     }
@@ -81,43 +80,6 @@ def server_properties(
 def render(properties: Mapping[str, str]) -> str:
     """Properties as the text of a Java properties file."""
     return "".join(f"{_escape(name, '=: ')}={_escape(value)}\n" for name, value in properties.items())
-
-
-def _sizes(brokers: int) -> Mapping[str, str]:
-    """What depends on the number of brokers: replicas as MSK sets them for as many zones."""
-    replicas = min(3, brokers)
-    in_sync = min(2, brokers)
-    return {
-        "default.replication.factor": str(replicas),
-        "min.insync.replicas": str(max(1, replicas - 1)),
-        "offsets.topic.replication.factor": str(replicas),
-        "offsets.topic.num.partitions": str(replicas),
-        "transaction.state.log.replication.factor": str(replicas),
-        "transaction.state.log.min.isr": str(in_sync),
-        "transaction.state.log.num.partitions": str(replicas),
-        "share.coordinator.state.topic.replication.factor": str(replicas),
-        "share.coordinator.state.topic.min.isr": str(in_sync),
-        "share.coordinator.state.topic.num.partitions": str(replicas),
-    }
-
-
-# Waits and threads that are sized for datacentres, and one buffer that would not fit the heap. The idle
-# interval is how long a follower that has seen a change may wait for the word that it is committed.
-_SWIFT: Mapping[str, str] = {
-    "controller.quorum.append.linger.ms": "0",
-    "controller.quorum.election.timeout.ms": "200",
-    "controller.quorum.election.backoff.max.ms": "200",
-    "metadata.max.idle.interval.ms": "50",
-    "broker.heartbeat.interval.ms": "100",
-    "broker.session.timeout.ms": "4000",
-    "group.initial.rebalance.delay.ms": "0",
-    "group.consumer.heartbeat.interval.ms": "500",
-    "group.consumer.min.heartbeat.interval.ms": "100",
-    "log.cleaner.dedupe.buffer.size": "16777216",
-    "num.network.threads": "1",
-    "num.io.threads": "4",
-    "background.threads": "2",
-}
 
 
 def _place(

@@ -1,6 +1,6 @@
 # The first process of a broker's container. It outlives Kafka, so that a broker that is stopped and started keeps the
-# container's published port and its data. Signals: USR1 stops Kafka, HUP does so without much patience, USR2 starts it
-# again, TERM ends everything.
+# container's published port and its data. Signals: USR1 stops Kafka, HUP does so without much patience, QUIT without any
+# warning, USR2 starts it again, TERM ends everything.
 home=/tmp/pytest-msk
 data=/var/lib/kafka/data
 kafka=/opt/kafka
@@ -13,6 +13,7 @@ exec 2>&1
 trap 'wanted=running' USR2
 trap 'wanted=stopped; end_kafka 8' USR1
 trap 'wanted=stopped; end_kafka 1' HUP
+trap 'wanted=stopped; [[ -z $pid ]] || kill -KILL "$pid" 2>/dev/null' QUIT
 trap 'wanted=removed; end_kafka 1' TERM INT
 
 say() { echo "[pytest-msk] $*"; }

@@ -53,6 +53,17 @@ def test_a_stopped_broker_comes_back_on_its_port_with_its_data(one_broker: Docke
     assert one_broker.brokers == before
 
 
+def test_a_broker_whose_power_was_cut_comes_back_with_its_data(one_broker: DockerBrokers) -> None:
+    support.produce(one_broker, "unplugged", [b"a", b"b"], acks="all")
+    one_broker.stop_broker(1, graceful=False)
+    assert not answers(one_broker, 1)
+    last_run = one_broker.logs(5000)[1].rpartition("Kafka starts")[2]
+    assert "Kafka stopped" in last_run
+    assert "shut down completed" not in last_run
+    one_broker.start_broker(1)
+    assert support.consume(one_broker, "unplugged", 2) == [b"a", b"b"]
+
+
 def test_leaders_move_before_a_broker_stops(cluster: DockerBrokers) -> None:
     leader = leader_of(cluster, "kept")
     cluster.stop_broker(leader)

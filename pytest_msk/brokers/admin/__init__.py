@@ -1,0 +1,35 @@
+"""What the plugin asks of brokers as their administrator: the one package that does so."""
+
+from pytest_msk.brokers.admin.admin import Admin
+from pytest_msk.brokers.admin.values import (
+    TIMED_OUT,
+    UNKNOWN_TOPIC,
+    UNREACHABLE,
+    CommittedOffset,
+    ConfigSource,
+    ConfigValue,
+    Group,
+    KafkaRequestError,
+    ListedGroup,
+    Member,
+    Partition,
+    Topic,
+    Transaction,
+)
+
+__all__ = [
+    "TIMED_OUT",
+    "UNKNOWN_TOPIC",
+    "UNREACHABLE",
+    "Admin",
+    "CommittedOffset",
+    "ConfigSource",
+    "ConfigValue",
+    "Group",
+    "KafkaRequestError",
+    "ListedGroup",
+    "Member",
+    "Partition",
+    "Topic",
+    "Transaction",
+]

@@ -1,0 +1,349 @@
+"""Kafka's administrative requests to one broker, one method each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from pytest_msk.brokers.admin.values import (
+    UNKNOWN_TOPIC,
+    CommittedOffset,
+    ConfigSource,
+    ConfigValue,
+    Group,
+    KafkaRequestError,
+    ListedGroup,
+    Member,
+    Partition,
+    Topic,
+    Transaction,
+)
+from pytest_msk.brokers.embedded.clock import real_monotonic
+from pytest_msk.brokers.wire import codec, errors
+from pytest_msk.brokers.wire.client import Client
+from pytest_msk.brokers.wire.errors import KafkaError
+from pytest_msk.brokers.wire.message import Message
+
+CoordinatorOf = Literal["group", "transaction"]
+
+_BROKER_DEFAULT = -1
+_SET, _DELETE = 0, 1
+_METADATA_LOG = "__cluster_metadata"
+_COORDINATORS: Mapping[CoordinatorOf, int] = {"group": 0, "transaction": 1}
+_POLL_SECONDS = 0.01
+_LEAVE = -1
+_FENCE_TIMEOUT_MS = 1
+_NAMED_BY_TOPIC_NAME = 9
+"""The last version of OffsetFetch that names topics by name."""
+
+
+def pause(until: float, failure: KafkaRequestError) -> None:
+    """Wait a moment before asking again; raise the failure where the time is up."""
+    if real_monotonic() >= until:
+        raise failure
+    time.sleep(_POLL_SECONDS)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What can have settings.
+
+    Attributes:
+        kind: Kafka's number for its kind (``ConfigResource.Type``).
+        name: its name; empty for all brokers.
+        source: what Kafka calls settings that it has of its own.
+    """
+
+    kind: int
+    name: str
+    source: ConfigSource
+
+    @classmethod
+    def topic(cls, name: str) -> Resource:
+        """One topic."""
+        return cls(2, name, "DYNAMIC_TOPIC_CONFIG")
+
+    @classmethod
+    def broker(cls, broker_id: int | None) -> Resource:
+        """One broker; None for what holds for all brokers."""
+        if broker_id is None:
+            return cls(4, "", "DYNAMIC_DEFAULT_BROKER_CONFIG")
+        return cls(4, str(broker_id), "DYNAMIC_BROKER_CONFIG")
+
+
+@dataclass(frozen=True)
+class Broker:
+    """One broker, and until when it may take to answer.
+
+    Every method raises `KafkaRequestError` where the broker refuses or cannot be asked.
+    """
+
+    client: Client
+    id: int
+    until: float
+
+    def active_controller(self) -> int:
+        """Id of the metadata log's leader; this broker's own where there is no such log."""
+        partition = Message(partition_index=0)
+        request = Message(topics=[Message(topic_name=_METADATA_LOG, partitions=[partition])])
+        try:
+            answer = self._ask("DescribeQuorum", request)
+        except KafkaRequestError as error:
+            if error.code_name == "UNSUPPORTED_VERSION":
+                return self.id
+            raise
+        self._check(answer, "DescribeQuorum")
+        found = answer.topics[0].partitions[0]
+        self._check(found, "DescribeQuorum")
+        return int(found.leader_id)
+
+    def topics(self) -> list[Topic]:
+        """All topics that it knows."""
+        answer = self._ask("Metadata", Message(topics=None, allow_auto_topic_creation=False))
+        return [self._topic(entry) for entry in answer.topics]
+
+    def topic(self, name: str) -> Topic:
+        """One topic, which it does not make."""
+        request = Message(topics=[Message(name=name)], allow_auto_topic_creation=False)
+        return self._topic(self._ask("Metadata", request).topics[0])
+
+    def has(self, name: str, topic_id: str) -> bool:
+        """Whether it knows the very topic that has this id."""
+        try:
+            return self.topic(name).id == topic_id
+        except KafkaRequestError as error:
+            if error.code_name == UNKNOWN_TOPIC:
+                return False
+            raise
+
+    def leads(self, name: str, topic_id: str, partitions: int = 1) -> bool:
+        """Whether it knows that topic with so many partitions, and a leader for each."""
+        topic = self.topic(name)
+        return topic.id == topic_id and topic.led and len(topic.partitions) >= partitions
+
+    def create_topic(
+        self, name: str, partitions: int | None, replication_factor: int | None, configs: Mapping[str, str]
+    ) -> str:
+        """The new topic's id."""
+        topic = Message(
+            name=name,
+            num_partitions=_BROKER_DEFAULT if partitions is None else partitions,
+            replication_factor=_BROKER_DEFAULT if replication_factor is None else replication_factor,
+            configs=[Message(name=key, value=value) for key, value in configs.items()],
+        )
+        answer = self._ask("CreateTopics", Message(topics=[topic], timeout_ms=self._left_ms()))
+        self._check(answer.topics[0], f"CreateTopics of {name}")
+        return str(answer.topics[0].topic_id)
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic by its name."""
+        answer = self._ask("DeleteTopics", Message(topics=[Message(name=name)], timeout_ms=self._left_ms()))
+        self._check(answer.responses[0], f"DeleteTopics of {name}")
+
+    def add_partitions(self, name: str, total: int) -> None:
+        """Give a topic so many partitions in all."""
+        topic = Message(name=name, count=total, assignments=None)
+        answer = self._ask("CreatePartitions", Message(topics=[topic], timeout_ms=self._left_ms()))
+        self._check(answer.results[0], f"CreatePartitions of {name}")
+
+    def assign(self, name: str, partition: int, replicas: Sequence[int]) -> None:
+        """Have other brokers, or the same ones in another order, hold a partition (KIP-455)."""
+        wanted = Message(name=name, partitions=[Message(partition_index=partition, replicas=list(replicas))])
+        answer = self._ask(
+            "AlterPartitionReassignments", Message(timeout_ms=self._left_ms(), topics=[wanted])
+        )
+        self._check(answer, "AlterPartitionReassignments")
+        self._check(answer.responses[0].partitions[0], "AlterPartitionReassignments")
+
+    def elect_preferred(self, name: str, partition: int) -> None:
+        """Have a partition's first replica lead it (KIP-460)."""
+        wanted = Message(topic=name, partitions=[partition])
+        request = Message(election_type=0, topic_partitions=[wanted], timeout_ms=self._left_ms())
+        answer = self._ask("ElectLeaders", request)
+        self._check(answer, "ElectLeaders")
+        for topic in answer.replica_election_results:
+            self._check(topic.partition_result[0], "ElectLeaders")
+
+    def partition(self, name: str, partition: int) -> Partition:
+        """One partition of a topic."""
+        for found in self.topic(name).partitions:
+            if found.id == partition:
+                return found
+        raise KafkaRequestError(UNKNOWN_TOPIC, f"topic {name} has no partition {partition}")
+
+    def configs(self, resource: Resource) -> dict[str, ConfigValue]:
+        """All settings in effect, by name."""
+        wanted = Message(resource_type=resource.kind, resource_name=resource.name, configuration_keys=None)
+        entry = self._ask("DescribeConfigs", Message(resources=[wanted])).results[0]
+        self._check(entry, f"DescribeConfigs of {resource.name!r}")
+        return {
+            config.name: ConfigValue(config.value or "", _source(config.config_source))
+            for config in sorted(entry.configs, key=lambda config: str(config.name))
+        }
+
+    def overrides(self, resource: Resource) -> dict[str, str]:
+        """The settings that the resource has of its own, by name; passwords are empty."""
+        configs = self.configs(resource)
+        return {key: config.value for key, config in configs.items() if config.source == resource.source}
+
+    def alter_configs(self, resource: Resource, configs: Mapping[str, str], dropped: Set[str]) -> None:
+        """Set some and drop some in one request, which Kafka does wholly or not at all."""
+        entries = [Message(name=key, config_operation=_SET, value=value) for key, value in configs.items()]
+        entries += [Message(name=key, config_operation=_DELETE, value=None) for key in sorted(dropped)]
+        altered = Message(resource_type=resource.kind, resource_name=resource.name, configs=entries)
+        answer = self._ask("IncrementalAlterConfigs", Message(resources=[altered], validate_only=False))
+        self._check(answer.responses[0], f"IncrementalAlterConfigs of {resource.name!r}")
+
+    def coordinator(self, of: CoordinatorOf, key: str) -> int:
+        """Id of the broker that looks after a group or a transactional id."""
+        request = Message(key_type=_COORDINATORS[of], coordinator_keys=[key])
+        found = self._ask("FindCoordinator", request).coordinators[0]
+        self._check(found, f"FindCoordinator of {of} {key}")
+        return int(found.node_id)
+
+    def groups(self) -> list[ListedGroup]:
+        """The groups that it coordinates."""
+        answer = self._ask("ListGroups", Message())
+        self._check(answer, "ListGroups")
+        return [
+            ListedGroup(
+                group.group_id, group.group_type.lower() or "classic", group.protocol_type, group.group_state
+            )
+            for group in answer.groups
+        ]
+
+    def classic_group(self, group_id: str) -> Group:
+        """A classic group that it coordinates; one that it does not know is ``Dead``."""
+        found = self._ask("DescribeGroups", Message(groups=[group_id])).groups[0]
+        self._check(found, f"DescribeGroups of {group_id}")
+        consumers = found.protocol_type == "consumer"
+        members = (
+            Member(
+                member.member_id,
+                member.group_instance_id,
+                member.client_id,
+                member.client_host,
+                _assigned(member.member_assignment) if consumers else (),
+            )
+            for member in found.members
+        )
+        return Group(group_id, "classic", found.group_state, found.protocol_data, _by_id(members))
+
+    def consumer_group(self, group_id: str) -> Group:
+        """A group of KIP-848 that it coordinates."""
+        found = self._ask("ConsumerGroupDescribe", Message(group_ids=[group_id])).groups[0]
+        self._check(found, f"ConsumerGroupDescribe of {group_id}")
+        members = (
+            Member(
+                member.member_id,
+                member.instance_id,
+                member.client_id,
+                member.client_host,
+                tuple(
+                    (topic.topic_name, partition)
+                    for topic in member.assignment.topic_partitions
+                    for partition in topic.partitions
+                ),
+            )
+            for member in found.members
+        )
+        return Group(group_id, "consumer", found.group_state, found.assignor_name, _by_id(members))
+
+    def remove_member(self, group: Group, member: Member) -> None:
+        """Have a member leave, as if it said so itself."""
+        if group.kind == "consumer":
+            request = Message(group_id=group.id, member_id=member.id, member_epoch=_LEAVE)
+            self._check(self._ask("ConsumerGroupHeartbeat", request), f"removal of member {member.id}")
+            return
+        # A static member goes by its own name, and leaves whatever id it has meanwhile.
+        leaving = Message(
+            member_id="" if member.instance_id else member.id, group_instance_id=member.instance_id
+        )
+        answer = self._ask("LeaveGroup", Message(group_id=group.id, members=[leaving]))
+        self._check(answer, f"LeaveGroup of {group.id}")
+        self._check(answer.members[0], f"LeaveGroup of {member.id}")
+
+    def delete_group(self, group_id: str) -> None:
+        """Delete a group without members, and its offsets."""
+        answer = self._ask("DeleteGroups", Message(groups_names=[group_id]))
+        self._check(answer.results[0], f"DeleteGroups of {group_id}")
+
+    def committed(self, group_id: str) -> dict[tuple[str, int], CommittedOffset]:
+        """What a group has committed, by topic and partition."""
+        request = Message(groups=[Message(group_id=group_id, topics=None)])
+        found = self._ask("OffsetFetch", request, _NAMED_BY_TOPIC_NAME).groups[0]
+        self._check(found, f"OffsetFetch of {group_id}")
+        return {
+            (topic.name, partition.partition_index): CommittedOffset(
+                partition.committed_offset, partition.committed_leader_epoch, partition.metadata or ""
+            )
+            for topic in found.topics
+            for partition in topic.partitions
+            if partition.error_code == errors.NONE and partition.committed_offset >= 0
+        }
+
+    def transactions(self) -> list[Transaction]:
+        """The transactional ids that it looks after."""
+        answer = self._ask("ListTransactions", Message())
+        self._check(answer, "ListTransactions")
+        return [
+            Transaction(found.transactional_id, found.producer_id, found.transaction_state)
+            for found in answer.transaction_states
+        ]
+
+    def fence(self, transactional_id: str) -> None:
+        """Give the transactional id a new epoch, which aborts what is open."""
+        request = Message(transactional_id=transactional_id, transaction_timeout_ms=_FENCE_TIMEOUT_MS)
+        self._check(self._ask("InitProducerId", request), f"InitProducerId of {transactional_id}")
+
+    def _topic(self, entry: Message) -> Topic:
+        self._check(entry, f"Metadata of {entry.name}")
+        partitions = [
+            Partition(
+                partition.partition_index,
+                partition.leader_id,
+                tuple(partition.replica_nodes),
+                tuple(partition.isr_nodes),
+            )
+            for partition in entry.partitions
+        ]
+        partitions.sort(key=lambda partition: partition.id)
+        return Topic(entry.name, str(entry.topic_id), bool(entry.is_internal), tuple(partitions))
+
+    def _ask(self, api: str, request: Message, highest: int | None = None) -> Message:
+        try:
+            return self.client.ask(self.id, api, request, self.until, highest)
+        except KafkaError as error:
+            raise KafkaRequestError(error.name, error.message or api) from error
+
+    def _check(self, answer: Message, what: str) -> None:
+        """Raise what a broker's answer, or a part of it, says went wrong, if anything did."""
+        if answer.error_code != errors.NONE:
+            words: Any = vars(answer).get("error_message")
+            raise KafkaRequestError(errors.name(answer.error_code), words or f"{what} by broker {self.id}")
+
+    def _left_ms(self) -> int:
+        return max(1, round((self.until - real_monotonic()) * 1000))
+
+
+def _assigned(assignment: bytes) -> tuple[tuple[str, int], ...]:
+    """What consumers' leader writes for a member: topics and partitions (``ConsumerProtocolAssignment``)."""
+    if not assignment:
+        return ()
+    # Later versions add to the end of what the first has.
+    version = min(int.from_bytes(assignment[:2], "big"), 3)
+    found = codec.decode("ConsumerProtocolAssignment", version, memoryview(assignment)[2:])
+    return tuple(
+        (topic.topic, partition) for topic in found.assigned_partitions for partition in topic.partitions
+    )
+
+
+def _by_id(members: Iterable[Member]) -> tuple[Member, ...]:
+    return tuple(sorted(members, key=lambda member: member.id))
+
+
+def _source(code: int) -> ConfigSource:
+    sources: tuple[ConfigSource, ...] = get_args(ConfigSource)
+    return sources[code] if 0 <= code < len(sources) else "UNKNOWN"

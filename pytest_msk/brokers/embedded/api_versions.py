@@ -1,0 +1,42 @@
+"""ApiVersions: what a broker of the cluster's release serves, and the features that are on in it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from pytest_msk.brokers.embedded.api import Request, handles
+from pytest_msk.brokers.embedded.dispatch import served_versions
+from pytest_msk.brokers.wire import codec
+from pytest_msk.brokers.wire.message import Message
+
+
+@handles("ApiVersions", 0, 4)
+def api_versions(request: Request) -> Message:
+    """Name every API that is served, with its versions (KIP-35), and the finalized features (KIP-584)."""
+    release = request.cluster.release
+    features = request.cluster.features
+    return Message(
+        api_keys=_api_keys(release),
+        supported_features=[
+            Message(name=name, min_version=feature.lowest, max_version=feature.highest)
+            for name, feature in features.items()
+        ],
+        finalized_features_epoch=0,
+        finalized_features=[
+            Message(name=name, min_version_level=feature.level, max_version_level=feature.level)
+            for name, feature in features.items()
+            if feature.level
+        ],
+    )
+
+
+@cache
+def _api_keys(release: tuple[int, ...]) -> list[Message]:
+    keys = [
+        Message(api_key=codec.api_key(api), min_version=versions.start, max_version=versions.stop - 1)
+        for api, versions in served_versions(release).items()
+    ]
+    if release >= (4, 0):
+        # librdkafka takes a broker without these for one that is older than 0.10 (KAFKA-18659).
+        next(key for key in keys if key.api_key == codec.api_key("Produce")).min_version = 0
+    return sorted(keys, key=lambda key: key.api_key)

@@ -1,0 +1,152 @@
+"""Where embedded clusters run: in a thread of this process, or in a child process. The code is the same."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from typing import Any, BinaryIO, Protocol
+
+from pytest_msk.brokers.embedded import loop
+from pytest_msk.errors import MskError, MskUsageError
+from pytest_msk.spec import ClusterSpec
+
+
+class Clusters:
+    """The clusters of one host, by number. For use in the brokers' thread only."""
+
+    def __init__(self) -> None:
+        self._clusters: dict[int, Any] = {}
+        self._numbers = itertools.count(1)
+
+    def make(self, spec: ClusterSpec) -> int:
+        """A cluster that is not started yet; returns its number."""
+        from pytest_msk.brokers.embedded.running import RunningCluster
+
+        number = next(self._numbers)
+        self._clusters[number] = RunningCluster(spec)
+        return number
+
+    async def call(self, number: int, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of a cluster, and await what it returns where that can be."""
+        result = getattr(self._clusters[number], method)(*args, **kwargs)
+        return await result if inspect.isawaitable(result) else result
+
+    def stop(self, number: int) -> None:
+        """End a cluster and forget it."""
+        cluster = self._clusters.pop(number, None)
+        if cluster is not None:
+            cluster.stop()
+
+
+class Host(Protocol):
+    """Runs embedded clusters; every method may be called from any thread."""
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the host's `Clusters`."""
+
+    def end(self) -> None:
+        """Let go of the thread, or the process. No cluster is left by then."""
+
+
+class ThreadHost:
+    """Runs clusters in the brokers' thread of this process."""
+
+    def __init__(self) -> None:
+        self._thread = loop.hold()
+        self._clusters = Clusters()
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of `Clusters` in the thread."""
+        return self._thread.call(getattr(self._clusters, method), *args, **kwargs)
+
+    def end(self) -> None:
+        """Let go of the thread, which ends when nobody holds it."""
+        loop.release(self._thread)
+
+
+class ProcessHost:
+    """Runs clusters in a child process, which ends when this process ends, however it does."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+        self._lock = threading.Lock()
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of `Clusters` in the child.
+
+        Raises:
+            MskUsageError: an argument cannot be sent to another process.
+            MskError: the child has died.
+        """
+        try:
+            request = pickle.dumps((method, args, kwargs))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise MskUsageError(
+                f"Brokers that run in a process of their own cannot be given {args!r}: {error}. "
+                "Run them in this process: leave out --msk-embedded-process."
+            ) from error
+        pipe_in, pipe_out = self._process.stdin, self._process.stdout
+        assert pipe_in is not None  # noqa: S101
+        assert pipe_out is not None  # noqa: S101
+        with self._lock:
+            try:
+                pipe_in.write(request)
+                pipe_in.flush()
+                succeeded, result = pickle.load(pipe_out)  # noqa: S301  # from our own child
+            except (OSError, EOFError) as error:
+                raise MskError(
+                    f"The process of the embedded brokers has ended with status {self._process.poll()}."
+                ) from error
+        if succeeded:
+            return result
+        raise result
+
+    def end(self) -> None:
+        """End the child."""
+        self._process.communicate()
+
+
+def main() -> None:
+    """What the child does: call what it is asked to, until its input ends."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    sys.stdout = sys.stderr
+    host = ThreadHost()
+    try:
+        while (request := _next(sys.stdin.buffer)) is not None:
+            method, args, kwargs = request
+            pickle.dump(_outcome(host, method, args, kwargs), answers)
+            answers.flush()
+    finally:
+        host.end()
+
+
+def _next(requests: BinaryIO) -> Any:
+    try:
+        return pickle.load(requests)  # noqa: S301  # from our own parent
+    except EOFError:
+        return None
+
+
+def _outcome(host: Host, method: str, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    try:
+        return True, host.call(method, *args, **kwargs)
+    except Exception as error:
+        return False, error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The embedded plane."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pytest_msk.brokers import versions
+from pytest_msk.brokers.baseline import Baseline
+from pytest_msk.brokers.embedded.host import Host, ProcessHost, ThreadHost
+from pytest_msk.brokers.plane import Broker
+from pytest_msk.errors import BrokerStartError, MskError, MskUsageError, UnsupportedOnPlaneError
+from pytest_msk.spec import ClusterSpec
+
+
+class EmbeddedPlane:
+    """Runs brokers in this process, or in a child process.
+
+    Args:
+        process: whether in a child process.
+    """
+
+    name = "embedded"
+
+    def __init__(self, *, process: bool = False) -> None:
+        self._make_host: Callable[[], Host] = ProcessHost if process else ThreadHost
+        self._host: Host | None = None
+        self._clusters: set[EmbeddedBrokers] = set()
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Always passes: nothing but Python is needed."""
+
+    def check_spec(self, spec: ClusterSpec) -> None:
+        """Make sure that the version is one that the brokers can look like.
+
+        Raises:
+            MskUsageError: it is not.
+        """
+        versions.release(spec.kafka_version)
+
+    def brokers(self, spec: ClusterSpec, arn: str) -> EmbeddedBrokers:
+        """The brokers for a cluster.
+
+        Raises:
+            MskUsageError: as `check_spec`.
+        """
+        self.check_spec(spec)
+        cluster = EmbeddedBrokers(spec, self._hosted, self._forget)
+        with self._lock:
+            self._clusters.add(cluster)
+        return cluster
+
+    def close(self) -> None:
+        """Stop what clusters are left, and let go of the thread or process."""
+        with self._lock:
+            clusters, self._clusters = self._clusters, set()
+        for cluster in clusters:
+            cluster.stop()
+        with self._lock:
+            host, self._host = self._host, None
+        if host is not None:
+            host.end()
+
+    def _hosted(self) -> Host:
+        with self._lock:
+            if self._host is None:
+                self._host = self._make_host()
+            return self._host
+
+    def _forget(self, cluster: EmbeddedBrokers) -> None:
+        with self._lock:
+            self._clusters.discard(cluster)
+
+
+class EmbeddedBrokers:
+    """The brokers of one embedded cluster.
+
+    Args:
+        spec: what they should be.
+        host: gives what runs them.
+        on_stopped: called when nothing is left.
+    """
+
+    network: str | None = None
+    endpoints_in_network: Sequence[str] = ()
+
+    def __init__(
+        self, spec: ClusterSpec, host: Callable[[], Host], on_stopped: Callable[[EmbeddedBrokers], None]
+    ) -> None:
+        self._spec = spec
+        self._hosted = host
+        self._on_stopped = on_stopped
+        self._host: Host | None = None
+        self._number = 0
+        self._brokers: tuple[Broker, ...] = ()
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    @property
+    def brokers(self) -> Sequence[Broker]:
+        """The brokers, by id; empty before `start` has returned and after `stop`."""
+        return self._brokers
+
+    def start(self) -> None:
+        """Start all brokers.
+
+        Raises:
+            BrokerStartError: `stop` came first, or no port is free.
+        """
+        with self._lock:
+            if self._brokers:
+                return
+            if self._stopped:
+                raise BrokerStartError(f"Cluster {self._spec.name!r} did not start: it was stopped.")
+            self._host = self._hosted()
+            self._number = self._host.call("make", self._spec)
+            try:
+                self._brokers = tuple(self._host.call("call", self._number, "start"))
+            except OSError as error:
+                self._host.call("stop", self._number)
+                raise BrokerStartError(f"Cluster {self._spec.name!r} did not start: {error}") from error
+
+    def stop(self) -> None:
+        """Stop all brokers, and give back their ports."""
+        with self._lock:
+            self._stopped = True
+            self._brokers = ()
+            host, self._host = self._host, None
+            if host is not None:
+                host.call("stop", self._number)
+        self._on_stopped(self)
+
+    def apply(self, spec: ClusterSpec) -> None:
+        """Refused unless nothing changes.
+
+        Raises:
+            UnsupportedOnPlaneError: something would.
+        """
+        if spec != self._spec:
+            raise UnsupportedOnPlaneError(
+                f"Cluster {self._spec.name!r} runs on embedded brokers, which pytest-msk cannot update yet. "
+                "Create a cluster with the new settings instead."
+            )
+
+    def reboot(self, broker_id: int) -> None:
+        """Restart one broker; it keeps its port and its data."""
+        self.stop_broker(broker_id)
+        self.start_broker(broker_id)
+
+    def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
+        """Stop one broker; it keeps its port and its data.
+
+        Raises:
+            MskUsageError: there is no such broker.
+        """
+        self._check_broker(broker_id)
+        self.call("stop_broker", broker_id, graceful=graceful)
+
+    def start_broker(self, broker_id: int) -> None:
+        """Start a broker that was stopped.
+
+        Raises:
+            MskUsageError: there is no such broker.
+        """
+        self._check_broker(broker_id)
+        self.call("start_broker", broker_id)
+
+    def logs(self, lines: int = 50) -> Mapping[int, str]:
+        """The last requests of each broker, by broker id."""
+        found: Mapping[int, str] = self.call("logs", lines) if self._brokers else {}
+        return found
+
+    def baseline(self) -> Baseline:
+        """What there is now."""
+        found: Baseline = self.call("baseline")
+        return found
+
+    def restore(self, baseline: Baseline) -> None:
+        """Remove what there was not at a moment, set back configurations, and end every fault."""
+        self.call("restore", baseline)
+
+    def failures(self) -> Sequence[str]:
+        """The requests that ended in an exception, of the brokers' or of a hook, since last asked."""
+        found: Sequence[str] = self.call("take_failures") if self._brokers else ()
+        return found
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the `RunningCluster`, wherever that is.
+
+        Raises:
+            MskError: the cluster does not run.
+        """
+        host = self._host
+        if host is None:
+            raise MskError(f"Cluster {self._spec.name!r} does not run.")
+        return host.call("call", self._number, method, *args, **kwargs)
+
+    def _check_broker(self, broker_id: int) -> None:
+        if not 1 <= broker_id <= self._spec.brokers:
+            raise MskUsageError(
+                f"Cluster {self._spec.name!r} has no broker {broker_id}: it has 1 to {self._spec.brokers}."
+            )

@@ -1,0 +1,1 @@
+"""The Kafka protocol: messages, their encoding, record batches, and a small client."""
