@@ -44,8 +44,9 @@ SINGLE = Shape("4.1.1", 1)
 SINGLE_OLD = Shape("3.7.1", 1)
 CONTAINERS = Shape("3.7.1", 3, "docker")
 
-EMBEDDED = (OLD, SINGLE)
-EVERYWHERE = (OLD, NEW, SINGLE, CONTAINERS)
+EVERYWHERE = (OLD, SINGLE, CONTAINERS)
+EVERYWHERE_TOO = (SINGLE_OLD, NEW, CONTAINERS)
+"""The other two combinations: each library is tested with old and new, with one broker and three."""
 
 
 class Cluster:

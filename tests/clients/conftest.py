@@ -10,7 +10,7 @@ import pytest
 
 from tests.clients import confluent as confluent_kafka
 from tests.clients import kafka_python
-from tests.clients.clusters import EMBEDDED, Cluster, Clusters
+from tests.clients.clusters import OLD, SINGLE, Cluster, Clusters
 
 
 @pytest.fixture(scope="package")
@@ -22,7 +22,7 @@ def clusters() -> Iterator[Clusters]:
         found.close()
 
 
-@pytest.fixture(scope="module", params=EMBEDDED, ids=str)
+@pytest.fixture(scope="module", params=[OLD, SINGLE], ids=str)
 def cluster(request: pytest.FixtureRequest, clusters: Clusters) -> Cluster:
     """A cluster of the shape that is asked for; modules ask for others by `parametrize(indirect=True)`."""
     return clusters.get(request.param)

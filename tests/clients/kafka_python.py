@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
@@ -33,7 +34,7 @@ class Clients:
         # A poll that ends while a rejoin for new metadata is under way loses that rejoin's outcome
         # (kafka-python 3.0.12): so it is to know its topics before it joins.
         for topic in topics:
-            until(lambda topic=topic: consumer.partitions_for_topic(topic))
+            until(functools.partial(consumer.partitions_for_topic, topic))
         return consumer
 
     def admin(self) -> KafkaAdminClient:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import java
-from tests.clients.clusters import OLD, SINGLE, Cluster, unique, until
-from tests.clients.kafka_python import Clients, send
+from tests.clients.clusters import NEW, SINGLE_OLD, Cluster, unique
 from tests.clients.programs import run
 
-pytestmark = pytest.mark.parametrize("cluster", [OLD, SINGLE], indirect=True, ids=str, scope="module")
+pytestmark = pytest.mark.parametrize("cluster", [SINGLE_OLD, NEW], indirect=True, ids=str, scope="module")
 
 VERSION = "4.1.1"
 TOPICS = "org.apache.kafka.tools.TopicCommand"
@@ -74,10 +72,10 @@ def test_kafka_configs(cluster: Cluster, tool: Tool) -> None:
 
 def test_the_consoles_and_kafka_consumer_groups(cluster: Cluster, tool: Tool) -> None:
     topic, group = cluster.topic(), unique("group")
-    with_keys = ["--reader-property", "parse.key=true", "--reader-property", "key.separator=:"]
+    with_keys = ["--property", "parse.key=true", "--property", "key.separator=:"]
     tool(CONSOLE_PRODUCER, "--topic", topic, *with_keys, stdin="k:one\nk:two\nk:three\n")
     limits = ["--from-beginning", "--max-messages", "3", "--timeout-ms", "20000"]
-    formatted = ["--formatter-property", "print.key=true", "--formatter-property", "key.separator=:"]
+    formatted = ["--property", "print.key=true", "--property", "key.separator=:"]
     printed = tool(CONSOLE_CONSUMER, "--topic", topic, "--group", group, *limits, *formatted)
     assert printed.splitlines() == ["k:one", "k:two", "k:three"]
     assert group in tool(GROUPS, "--list").split()
@@ -91,30 +89,15 @@ def test_the_consoles_and_kafka_consumer_groups(cluster: Cluster, tool: Tool) ->
     assert "successful" in tool(GROUPS, "--delete", "--group", group)
 
 
-def test_the_verifiable_clients_outlive_every_broker(
-    cluster: Cluster, clients: Clients, bootstrap: str, tmp_path: Path
-) -> None:
-    topic, group, count = cluster.topic(), unique("group"), 1000
-    arguments = ["--topic", topic, "--max-messages", str(count), "--throughput", "500"]
-    producing = command(VERIFIABLE_PRODUCER, "--bootstrap-server", bootstrap, *arguments)
-    # Its standard output outgrows a pipe that nobody reads.
-    with (tmp_path / "producer").open("w+") as printed:
-        producer = subprocess.Popen(producing, stdout=printed, stderr=subprocess.STDOUT)
-        try:
-            reader = clients.consumer(topic)
-            until(lambda: reader.poll(timeout_ms=100) or producer.poll() is not None)
-            for broker_id in cluster.broker_ids:
-                with cluster.without(broker_id):
-                    if len(cluster.broker_ids) > 1:
-                        send(clients.producer(), topic, [b"meanwhile"])
-            assert producer.wait(60) == 0
-        finally:
-            producer.kill()
-            producer.wait()
-        printed.seek(0)
-        sent = [json.loads(line) for line in printed if line.startswith("{")]
-    assert [event["acked"] for event in sent if event["name"] == "tool_data"] == [count]
-    consuming = ["--topic", topic, "--group-id", group, "--max-messages", str(count), "--reset-policy"]
-    found = run(command(VERIFIABLE_CONSUMER, "--bootstrap-server", bootstrap, *consuming, "earliest"))
-    events = [json.loads(line) for line in found.splitlines() if line.startswith("{")]
-    assert sum(event["count"] for event in events if event["name"] == "records_consumed") >= count
+def test_the_verifiable_clients(cluster: Cluster, tool: Tool) -> None:
+    topic, group = cluster.topic(partitions=2), unique("group")
+    limits = ["--topic", topic, "--max-messages", "500"]
+    sent = events(tool(VERIFIABLE_PRODUCER, *limits))
+    assert [event["acked"] for event in sent if event["name"] == "tool_data"] == [500]
+    read = events(tool(VERIFIABLE_CONSUMER, *limits, "--group-id", group, "--reset-policy", "earliest"))
+    assert sum(event["count"] for event in read if event["name"] == "records_consumed") == 500
+    assert [event["success"] for event in read if event["name"] == "offsets_committed"][-1]
+
+
+def events(printed: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]

@@ -15,10 +15,10 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from tests.clients.clusters import EVERYWHERE, Cluster, unique, until
+from tests.clients.clusters import EVERYWHERE_TOO, Cluster, unique, until
 from tests.clients.confluent import Clients, poll, read, send, values
 
-pytestmark = pytest.mark.parametrize("cluster", EVERYWHERE, indirect=True, ids=str, scope="module")
+pytestmark = pytest.mark.parametrize("cluster", EVERYWHERE_TOO, indirect=True, ids=str, scope="module")
 
 
 def supports_consumer_protocol(cluster: Cluster) -> bool:

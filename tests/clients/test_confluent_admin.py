@@ -16,10 +16,10 @@ from confluent_kafka.admin import (
     OffsetSpec,
 )
 
-from tests.clients.clusters import EVERYWHERE, Cluster, unique, until
+from tests.clients.clusters import EVERYWHERE_TOO, Cluster, unique, until
 from tests.clients.confluent import Clients, read, send
 
-pytestmark = pytest.mark.parametrize("cluster", EVERYWHERE, indirect=True, ids=str, scope="module")
+pytestmark = pytest.mark.parametrize("cluster", EVERYWHERE_TOO, indirect=True, ids=str, scope="module")
 
 
 @pytest.fixture

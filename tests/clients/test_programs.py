@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from tests import java
-from tests.clients.clusters import OLD, SINGLE, Cluster
+from tests.clients.clusters import NEW, SINGLE_OLD, Cluster
 from tests.clients.programs import CACHE, HERE, outcomes, run
 
-pytestmark = pytest.mark.parametrize("cluster", [OLD, SINGLE], indirect=True, ids=str, scope="module")
+pytestmark = pytest.mark.parametrize("cluster", [SINGLE_OLD, NEW], indirect=True, ids=str, scope="module")
 
 KAFKA_CLIENTS = ("org.apache.kafka:kafka-clients:4.1.1", "org.slf4j:slf4j-nop:2.0.17")
 KAFKA_PYTHON_2 = "kafka-python==2.3.0"

@@ -98,7 +98,7 @@ def test_topics_need_brokers(pytester: pytest.Pytester) -> None:
         def test_orders(msk_cluster): ...
         """
     )
-    result = pytester.runpytest()
+    result = pytester.runpytest("--msk-backend", "metadata")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*has no brokers*--msk-docker*"])
 

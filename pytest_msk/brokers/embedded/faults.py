@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from pytest_msk.brokers.embedded import refusals
 from pytest_msk.brokers.embedded.api import SERVED, Answer, CloseConnection, Handler, Request
@@ -161,7 +162,8 @@ class Faults:
             served = refused.pop()
         else:
             result = handle(request)
-            answer = await result if isinstance(result, Awaitable) else result
+            # mypy takes a Message, which has any attribute, for something that may be awaited.
+            answer = await cast(Awaitable[Answer], result) if inspect.isawaitable(result) else result
             if answer is None:
                 return None
             served = answer

@@ -18,8 +18,6 @@ Operation = tuple[str, int, str | None]
 Resource = tuple[int, str]
 Request = tuple[str, Message]
 
-VERSIONS = {"DescribeConfigs": 4, "IncrementalAlterConfigs": 1, "AlterConfigs": 2, "ListConfigResources": 1}
-
 
 def incremental(
     *changes: tuple[int, str, list[Operation]], validate_only: bool = False, **fields: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -42,7 +43,8 @@ def codecs() -> Any:
 
 
 def acks() -> Any:
-    return {str(level): round_trip(acks=level) for level in (0, 1, "all")}
+    # With acks=0, kafka-python 2.3.0 writes a request only when it has another one to write.
+    return {str(level): round_trip(acks=level) for level in (1, "all")}
 
 
 def offsets() -> Any:
@@ -155,25 +157,22 @@ def unique() -> str:
 
 def round_trip(**config: Any) -> int:
     topic = make_topic()
-    producer = send(topic, 20, **config)
-    count = len(read(consumer(topic), 20))
-    # Not before: with acks=0 it drops what it has not written yet.
-    producer.close()
-    return count
+    send(topic, 20, **config)
+    return len(read(consumer(topic), 20))
 
 
-def send(topic: str, count: int, **config: Any) -> KafkaProducer:
+def send(topic: str, count: int, **config: Any) -> None:
     producer = KafkaProducer(**FAST, **config)
     for number in range(count):
         producer.send(topic, b"%d" % number)
     producer.flush(10)
-    return producer
+    producer.close()
 
 
 def consumer(*topics: str, **config: Any) -> KafkaConsumer:
     made = KafkaConsumer(*topics, auto_offset_reset="earliest", enable_auto_commit=False, **FAST, **config)
     for topic in topics:
-        until(lambda topic=topic: made.partitions_for_topic(topic))
+        until(functools.partial(made.partitions_for_topic, topic))
     return made
 
 
