@@ -187,9 +187,15 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     if session is None:
         return (yield)
     session.mark()
-    result = yield
+    error = None
+    try:
+        result = yield
+    except Exception as raised:
+        error = raised
     if failures := session.failures():
-        raise MskError("The brokers failed to serve:\n" + "\n".join(failures))
+        raise MskError("The brokers failed to serve:\n" + "\n".join(failures)) from error
+    if error is not None:
+        raise error
     return result
 
 

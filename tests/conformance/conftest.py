@@ -10,7 +10,7 @@ from pytest_msk import MskCluster, mock_msk
 from pytest_msk.mock import MockMsk
 from tests.docker_engine import require_docker
 
-PLANES = ["docker"]
+PLANES = ["embedded", "docker"]
 
 
 # By module: `mock_msk` patches boto3 for as long as it lasts, and other tests expect no patch.

@@ -191,8 +191,10 @@ class Configs:
         def value(name: str) -> Any:
             return given[name] if name in given else self.topic_default(self.first, names[name])
 
+        # Before 3.6 tiered storage is internal, and not looked at.
+        shown = {name for name, setting in names.items() if not setting.internal}
         was_remote = (before or {}).get(config_checks.REMOTE_STORAGE, "").lower() == "true"
-        config_checks.check_topic(value, names.keys(), self._first_broker_value, was_remote=was_remote)
+        config_checks.check_topic(value, shown, self._first_broker_value, was_remote=was_remote)
 
     def described_topic(self, topic: Topic) -> list[Message]:
         """The settings of a topic as the controller tells who made it (KIP-525): not all as brokers would.

@@ -21,6 +21,11 @@ from tests.brokers.embedded.clusters import cluster_of
 HOUR_MS = 3_600_000
 
 
+def configured(configuration: dict[str, str], version: str = "3.9.1") -> Cluster:
+    properties: dict[str, Any] = configuration
+    return cluster_of(kafka_version=version, **properties)
+
+
 def topic_of(cluster: Cluster, **configs: str) -> Topic:
     return cluster.topics.create(
         "orders", configs={name.replace("_", "."): value for name, value in configs.items()}
@@ -102,7 +107,7 @@ class TestStart:
     )
     def test_brokers_refuse_a_configuration(self, configuration: dict[str, str], why: str) -> None:
         with pytest.raises(BrokerStartError, match=why.replace(".", r"\.")) as caught:
-            cluster_of(**configuration)
+            configured(configuration)
         assert "'tests'" in str(caught.value)
 
     def test_brokers_take_settings_that_nobody_knows(self) -> None:
@@ -155,7 +160,7 @@ class TestTopics:
         ],
     )
     def test_retention_in_whatever_units(self, configuration: dict[str, str], retention: int) -> None:
-        cluster = cluster_of(**configuration)
+        cluster = configured(configuration)
         assert cluster.configs.topic(topic_of(cluster), "retention.ms") == retention
 
     def test_changes_are_seen_at_once(self) -> None:
@@ -213,7 +218,7 @@ class TestTopics:
     def test_limits_of_timestamps_by_their_old_name(
         self, version: str, configuration: dict[str, str], overrides: dict[str, str], limit: int
     ) -> None:
-        cluster = cluster_of(kafka_version=version, **configuration)
+        cluster = configured(configuration, version)
         topic = topic_of(cluster, **overrides)
         assert cluster.configs.topic(topic, "message.timestamp.before.max.ms") == limit
 

@@ -50,9 +50,9 @@ def test_defaults_are_those_of_the_release(release: tuple[int, ...], name: str, 
     ("kind", "name", "first"),
     [
         ("broker", "alter.config.policy.kraft.compatibility.enable", (3, 9, 2)),
-        ("broker", "group.consumer.assignors", (3, 5, 2)),
+        ("broker", "group.consumer.assignors", (3, 5, 0)),
         ("group", "consumer.session.timeout.ms", (4, 0, 0)),
-        ("topic", "local.retention.ms", (3, 6, 0)),
+        ("topic", "remote.log.copy.disable", (3, 9, 0)),
     ],
 )
 def test_settings_come_with_releases(kind: str, name: str, first: tuple[int, int, int]) -> None:
