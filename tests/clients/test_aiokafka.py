@@ -30,7 +30,9 @@ class Clients:
         self._closing = closing
 
     async def producer(self, **config: Any) -> AIOKafkaProducer:
-        return await self._started(AIOKafkaProducer(**self._cluster.config("aiokafka", **config)))
+        # Its own default, acks=1, tells of records that consumers cannot read yet.
+        settings = self._cluster.config("aiokafka", **{"acks": "all", **config})
+        return await self._started(AIOKafkaProducer(**settings))
 
     async def consumer(self, *topics: str, **config: Any) -> AIOKafkaConsumer:
         defaults = {"auto_offset_reset": "earliest", "enable_auto_commit": False, **config}
@@ -326,13 +328,13 @@ async def test_the_admin_client_administers(cluster: Cluster, clients: Clients) 
         raise_errors(await admin.create_topics([NewTopic(topic, 1, brokers)]))
     assert topic in await admin.list_topics()
     await admin.create_partitions({topic: NewPartitions(2)})
+    await until_answered(admin.describe_topics, [topic], lambda found: len(found[0]["partitions"]) == 2)
     (described,) = await admin.describe_topics([topic])
-    assert sorted(len(part["replicas"]) for part in described["partitions"]) == [brokers, brokers]
+    assert [len(partition["replicas"]) for partition in described["partitions"]] == [brokers, brokers]
     resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"retention.ms": "70000"})
     await admin.alter_configs([resource])
-    (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    values_by_name = {entry[0]: entry[1] for entry in answer.resources[0][4]}
-    assert values_by_name["retention.ms"] == "70000"
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic)]
+    await until_answered(admin.describe_configs, asked, lambda found: retention(found[0]) == "70000")
     await send(await clients.producer(), topic, [b"0", b"1"], partition=0)
     assert await admin.delete_records({partition: RecordsToDelete(1)}) == {partition: 1}
     consumer = await clients.consumer(topic, group_id=unique("group"))
@@ -343,7 +345,19 @@ async def test_the_admin_client_administers(cluster: Cluster, clients: Clients) 
     offsets = await admin.list_consumer_group_offsets(group)
     assert offsets[partition].offset == 2
     await admin.delete_topics([topic])
-    assert topic not in await admin.list_topics()
+    await until_answered(admin.list_topics, None, lambda found: topic not in found)
+
+
+async def until_answered(
+    ask: Callable[..., Awaitable[Any]], about: Any, enough: Callable[[Any], bool]
+) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not enough(await (ask() if about is None else ask(about))):
+            await asyncio.sleep(0.01)
+
+
+def retention(answer: Any) -> Any:
+    return {entry[0]: entry[1] for entry in answer.resources[0][4]}["retention.ms"]
 
 
 def raise_errors(answer: Any) -> None:

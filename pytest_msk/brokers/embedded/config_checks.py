@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from pytest_msk.brokers.embedded.config_values import invalid
+from pytest_msk.brokers.embedded.config_values import invalid, split
 from pytest_msk.brokers.wire.errors import KafkaError
 
 Value = Callable[[str], Any]
@@ -22,6 +22,7 @@ _BY_RETENTION = -2
 
 _MEBIBYTE = 1 << 20
 _HOST = re.compile(r"[0-9a-zA-Z.:%_-]+")
+_COUNT = re.compile(r"[+-]?[0-9]{1,10}")
 
 _THREADS = (
     *("background.threads", "log.cleaner.threads", "num.io.threads", "num.network.threads"),
@@ -174,7 +175,7 @@ def check_client_metrics(values: Mapping[str, Any]) -> None:
             raise _refused(f"Illegal client matching pattern: {pattern}")
         try:
             re.compile(expression.strip())
-        except re.error:
+        except (re.error, OverflowError, RecursionError):
             raise _refused(f"Illegal client matching pattern: {pattern}") from None
 
 
@@ -270,11 +271,10 @@ def _check_threads(name: str, old: int, new: int) -> None:
 
 def _check_connections(value: Value) -> None:
     name = "max.connections.per.ip.overrides"
-    text = value(name) or ""
     hosts = []
-    for entry in filter(None, re.split(r"\s*,\s*", text)):
+    for entry in filter(None, split(value(name) or "")):
         host, colon, count = entry.rpartition(":")
-        if not colon or not re.fullmatch(r"\s*[+-]?[0-9]+\s*", count):
+        if not colon or not _COUNT.fullmatch(count.strip()):
             raise KafkaError("INVALID_REQUEST", f"Error parsing configuration property '{name}': {entry}")
         hosts.append(host.strip())
     wrong = [host for host in hosts if not _HOST.fullmatch(host)]

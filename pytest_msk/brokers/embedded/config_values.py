@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from pytest_msk.brokers.embedded.config_definitions import Kind, Setting
@@ -17,17 +16,18 @@ LONGEST = 0x7FFF
 MOST_LONG = (1 << 63) - 1
 """Stands for no limit."""
 
-# What Java's `String.trim` takes off, and what its `\s` matches.
+# What Java's `String.trim` takes off, and what its regular expressions take for space.
 _BLANK = "".join(map(chr, range(0x21)))
-_COMMA = re.compile(r"[ \t\n\x0b\f\r]*,[ \t\n\x0b\f\r]*")
+_SPACE = " \t\n\x0b\f\r"
 
 _INTEGER = re.compile(r"[+-]?\d+")
-_DECIMAL = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fFdD]?")
-_HEXADECIMAL = re.compile(r"([+-]?0[xX][0-9a-fA-F]*\.?[0-9a-fA-F]*[pP][+-]?[0-9]+)[fFdD]?")
+_DECIMAL = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fFdD]?")
+_HEXADECIMAL = re.compile(r"([+-]?0[xX][0-9a-fA-F]*(?:\.[0-9a-fA-F]*)?[pP][+-]?[0-9]+)[fFdD]?")
 _NOT_DECIMAL = {"NaN": math.nan, "Infinity": math.inf, "+Infinity": math.inf, "-Infinity": -math.inf}
+_MOST_DIGITS = 1000
 _BITS: Mapping[Kind, int] = {"short": 15, "int": 31, "long": 63}
 
-_RELEASE = re.compile(r"(?P<minor>0\.[0-9]+\.[0-9]+|[1-9]\.[0-9]+)(?:\.[^-]*|-IV[0-9]+)?")
+_RELEASE = re.compile(r"(?P<minor>0\.[0-9]+\.[0-9]+|[1-9]\.[0-9]{1,3})(?:\.[^-]*|-IV[0-9]+)?")
 _OLD_RELEASES = ("0.8.0", "0.8.1", "0.8.2", "0.9.0", "0.10.0", "0.10.1", "0.10.2", "0.11.0", "1.0", "1.1")
 _LAST_2 = 8
 _THROTTLED_REPLICA = re.compile(r"(?:[0-9]+:[0-9]+)?")
@@ -69,12 +69,19 @@ def shown(value: Any, kind: Kind | None = None) -> str | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def split(text: str) -> list[str]:
+    """The words between commas, without the space around them; none of an empty text."""
+    return [word.strip(_SPACE) for word in text.split(",")] if text else []
+
+
 def double(value: float) -> str:
     """A number as Java's ``Double.toString`` writes it."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if value == 0 or 1e-3 <= abs(value) < 1e7:  # noqa: PLR2004 - where Java goes without an exponent
         return repr(float(value))
+    from decimal import Decimal  # nothing else here needs it
+
     sign, digits, exponent = Decimal(repr(float(value))).normalize().as_tuple()
     text = "".join(map(str, digits))
     point = int(exponent) + len(text) - 1
@@ -113,7 +120,12 @@ def _converted(setting: Setting, text: str) -> Any:
         return trimmed.lower() == "true"
     if kind in _BITS:
         limit = 1 << _BITS[kind]
-        if not _INTEGER.fullmatch(trimmed) or not -limit <= int(trimmed) < limit:
+        # Of longer ones Python does not even say what they are.
+        if (
+            len(trimmed) > _MOST_DIGITS
+            or not _INTEGER.fullmatch(trimmed)
+            or not -limit <= int(trimmed) < limit
+        ):
             raise invalid(name, text, f"Not a number of type {kind.upper()}")
         return int(trimmed)
     if kind == "double":
@@ -122,7 +134,7 @@ def _converted(setting: Setting, text: str) -> Any:
             raise invalid(name, text, "Not a number of type DOUBLE")
         return value
     if kind == "list":
-        return _COMMA.split(trimmed) if trimmed else []
+        return split(trimmed)
     return trimmed
 
 

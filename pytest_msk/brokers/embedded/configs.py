@@ -201,8 +201,24 @@ class Configs:
 
         It goes by what is set where, and does not parse it (``KafkaConfigSchema``).
         """
-        told = (setting for setting in self.definitions.topic.values() if not setting.internal)
-        return [self._described_by_controller(topic, setting) for setting in told]
+        layers = self.layers(self._cluster.brokers[self.first])
+
+        def places(setting: Setting) -> Iterator[tuple[Source, str | None]]:
+            if setting.name in topic.configs:
+                yield Source.TOPIC, topic.configs[setting.name]
+            names = () if setting.synonym is None else broker_synonyms(setting.synonym)
+            for source, layer in layers:
+                for name in names:
+                    if name in layer:
+                        yield source, _in_ms(name, layer[name])
+            yield Source.DEFAULT, setting.default
+
+        told = []
+        for setting in self.definitions.topic.values():
+            if not setting.internal:
+                source, value = next(places(setting))
+                told.append(Message(name=setting.name, value=value, config_source=int(source)))
+        return told
 
     def layers(self, broker: Broker) -> Sequence[tuple[Source, Overrides]]:
         """What is set for a broker, at each place where it can be, the one that counts first."""
@@ -301,22 +317,6 @@ class Configs:
         """Gives the values, parsed, that a broker would have with these properties."""
         return lambda name: self._parse(properties, name)
 
-    def _described_by_controller(self, topic: Topic, setting: Setting) -> Message:
-        def places() -> Iterator[tuple[Source, str | None]]:
-            if setting.name in topic.configs:
-                yield Source.TOPIC, topic.configs[setting.name]
-            names = () if setting.synonym is None else broker_synonyms(setting.synonym)
-            for source, layer in self.layers(self._cluster.brokers[self.first]):
-                for name in names:
-                    if name in layer:
-                        yield source, _in_ms(name, layer[name])
-            yield Source.DEFAULT, setting.default
-
-        source, value = next(places())
-        return Message(
-            name=setting.name, value=value, config_source=int(source), is_sensitive=False, read_only=False
-        )
-
     def _started(self, spec: ClusterSpec) -> Overrides:
         """A checked ``server.properties``."""
         static = {**broker_defaults(spec), **spec.configuration}
@@ -337,7 +337,9 @@ class Configs:
     def _own(self, broker: Broker) -> Overrides:
         """What makes a broker the one that it is; none of it is the configuration's to say."""
         is_controller = broker.id in sorted(self._cluster.brokers)[:_CONTROLLERS]
-        reached = {endpoint: _LISTENERS[name] for name, endpoint in reversed(broker.endpoints.items())}
+        # Where brokers and clients come in by the same door, it is known by the clients' name for it.
+        doors = sorted(broker.endpoints.items(), key=lambda door: door[0] != "internal")
+        reached = {endpoint: _LISTENERS[name] for name, endpoint in doors}
         reached = reached or {Endpoint("127.0.0.1", 9092): _LISTENERS["plaintext"]}
         listeners = ",".join(f"{name}://{endpoint}" for endpoint, (name, _) in reached.items())
         protocols = [*reached.values(), (_CONTROLLER_LISTENER, "PLAINTEXT")]

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pytest_msk.brokers.embedded.cluster import Cluster
 from pytest_msk.brokers.embedded.config_values import MOST_LONG
 from pytest_msk.brokers.embedded.topics import Topic
+from pytest_msk.brokers.plane import Endpoint
 from pytest_msk.brokers.wire.errors import KafkaError
 from pytest_msk.errors import BrokerStartError
 from tests.brokers.embedded.clusters import cluster_of
@@ -67,6 +68,20 @@ class TestBrokers:
         assert value(3, "process.roles") == ["broker", "controller"]
         assert value(4, "process.roles") == ["broker"]
         assert value(2, "listeners") == "CLIENT://127.0.0.1:9002"
+
+    def test_listeners(self) -> None:
+        cluster = cluster_of()
+        broker, door, other = cluster.brokers[1], Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2)
+        broker.endpoints = {"internal": door, "plaintext": door}
+        static = cluster.configs.static(broker)
+        assert static["listeners"] == static["advertised.listeners"] == "CLIENT://127.0.0.1:1"
+        assert static["inter.broker.listener.name"] == "CLIENT"
+        broker.endpoints = {"internal": door, "iam": other}
+        static = cluster.configs.static(broker)
+        assert static["listeners"] == "REPLICATION://127.0.0.1:1,CLIENT_IAM://127.0.0.1:2"
+        assert static["listener.security.protocol.map"].startswith(
+            "REPLICATION:PLAINTEXT,CLIENT_IAM:SASL_SSL"
+        )
 
     def test_the_plugins_defaults_are_the_brokers_configuration(self) -> None:
         assert cluster_of(3).configs.broker(1, "default.replication.factor") == 3

@@ -356,6 +356,7 @@ class TestOthers:
             ("match", "client_id", "INVALID_CONFIG"),
             ("match", "colour=red", "INVALID_CONFIG"),
             ("match", "client_id=(", "INVALID_CONFIG"),
+            ("match", f"client_id={'(' * 20_000}", "INVALID_CONFIG"),
         ],
     )
     def test_subscriptions_to_client_metrics(self, name: str, value: str, error: str) -> None:
