@@ -328,9 +328,7 @@ async def test_the_admin_client_administers(cluster: Cluster, clients: Clients) 
         raise_errors(await admin.create_topics([NewTopic(topic, 1, brokers)]))
     assert topic in await admin.list_topics()
     await admin.create_partitions({topic: NewPartitions(2)})
-    await until_answered(admin.describe_topics, [topic], lambda found: len(found[0]["partitions"]) == 2)
-    (described,) = await admin.describe_topics([topic])
-    assert [len(partition["replicas"]) for partition in described["partitions"]] == [brokers, brokers]
+    await until_answered(admin.describe_topics, [topic], lambda found: replicas(found[0]) == [brokers] * 2)
     resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"retention.ms": "70000"})
     await admin.alter_configs([resource])
     asked = [ConfigResource(ConfigResourceType.TOPIC, topic)]
@@ -346,6 +344,11 @@ async def test_the_admin_client_administers(cluster: Cluster, clients: Clients) 
     assert offsets[partition].offset == 2
     await admin.delete_topics([topic])
     await until_answered(admin.list_topics, None, lambda found: topic not in found)
+
+
+def replicas(topic: dict[str, Any]) -> list[int]:
+    """How many replicas each partition has."""
+    return [len(partition["replicas"]) for partition in topic["partitions"]]
 
 
 async def until_answered(
