@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from pytest_msk.brokers.embedded.api import Request, handles
 from pytest_msk.brokers.embedded.dispatch import served_versions
 from pytest_msk.brokers.wire import codec
+from pytest_msk.brokers.wire.errors import code
 from pytest_msk.brokers.wire.message import Message
+
+_SOFTWARE_IS_NAMED = 3
+"""The first version with the name and version of the client's software (KIP-511)."""
+
+_SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 
 
 @handles("ApiVersions", 0, 4)
 def api_versions(request: Request) -> Message:
     """Name every API that is served, with its versions (KIP-35), and the finalized features (KIP-584)."""
+    if not _names_software(request):
+        return Message(error_code=code("INVALID_REQUEST"))
     release = request.cluster.release
     features = request.cluster.features
     return Message(
@@ -28,6 +37,15 @@ def api_versions(request: Request) -> Message:
             if feature.level
         ],
     )
+
+
+def _names_software(request: Request) -> bool:
+    """Whether the client's software has a name and a version of the right form (``ApiVersionsRequest``)."""
+    body = request.body
+    if request.version < _SOFTWARE_IS_NAMED:
+        return True
+    names = (body.client_software_name, body.client_software_version)
+    return all(_SOFTWARE.fullmatch(name) for name in names)
 
 
 @cache

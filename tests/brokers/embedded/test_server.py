@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pytest_msk.brokers.embedded.clock import real_monotonic
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.embedded.plane import EmbeddedBrokers
 from pytest_msk.brokers.wire import codec
 from pytest_msk.brokers.wire.client import Connection
@@ -163,7 +163,8 @@ class TestApiVersions:
     ) -> None:
         cluster = cluster_of(kafka_version=version)
         with client(cluster) as asking:
-            answer = asking.ask("ApiVersions", Message(), until())
+            software = Message(client_software_name="tests", client_software_version="1")
+            answer = asking.ask("ApiVersions", software, until())
         keys = {codec.api_name(key.api_key): key for key in answer.api_keys}
         assert keys["Fetch"].max_version == newest_fetch
         assert keys["Produce"].min_version == (0 if version.startswith("4") else 3)

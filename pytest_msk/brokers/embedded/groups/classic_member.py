@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from pytest_msk.brokers.embedded.clock import Timer
+from pytest_msk.brokers.clock import Timer
 from pytest_msk.brokers.wire.errors import code
 from pytest_msk.brokers.wire.message import Message
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pytest_msk.brokers.embedded.clock import Timer
+from pytest_msk.brokers.clock import Timer
 from pytest_msk.brokers.embedded.groups.classic_member import ClassicMember
 from pytest_msk.brokers.embedded.groups.group import CONSUMER_PROTOCOL, NEW_COORDINATOR
 from pytest_msk.brokers.embedded.groups.offsets import Offsets

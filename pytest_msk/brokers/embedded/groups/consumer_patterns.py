@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from pytest_msk.brokers.embedded.clock import Timer
+from pytest_msk.brokers.clock import Timer
 from pytest_msk.brokers.embedded.re2 import Pattern
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from pytest_msk.brokers.embedded.clock import Clock, Timer
+from pytest_msk.brokers.clock import Clock, Timer
 
 Limit = Literal["session", "rebalance", "join", "sync"]
 """What a member has so long to do: to send a heartbeat, to give partitions up, and (by the classic protocol)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_msk.brokers.clock import Timer
 from pytest_msk.brokers.coordination import GROUP_OFFSETS
-from pytest_msk.brokers.embedded.clock import Timer
 from pytest_msk.brokers.embedded.groups import consumer_migration
 from pytest_msk.brokers.embedded.groups.classic import ClassicGroup
 from pytest_msk.brokers.embedded.groups.consumer import ConsumerGroup

@@ -15,13 +15,16 @@ from pytest_msk.brokers.wire.message import Message
 _TELLS_UNKNOWN_GROUPS = 6
 """The first version of DescribeGroups in which a group that there is not is an error (KIP-1043)."""
 
+_STATES_IN_ANY_CASE = (3, 8)
+"""The first release that takes ``stable`` for ``Stable`` when it lists groups."""
+
 _DEAD = "Dead"
 
 
 @handles("ListGroups", 0, 5)
 def list_groups(request: Request) -> Message:
     """List the groups that the broker coordinates, or those of them that are of given states and types."""
-    fits = _filter(request.body)
+    fits = _filter(request)
     return Message(
         error_code=NONE,
         groups=[
@@ -54,12 +57,14 @@ def delete_groups(request: Request) -> Message:
     )
 
 
-def _filter(body: Message) -> Callable[[Group], bool]:
-    states = {state.strip().lower() for state in body.states_filter}
-    types = {kind.lower() for kind in body.types_filter}
+def _filter(request: Request) -> Callable[[Group], bool]:
+    any_case = request.cluster.release >= _STATES_IN_ANY_CASE
+    states = {state.strip().lower() if any_case else state for state in request.body.states_filter}
+    types = {kind.lower() for kind in request.body.types_filter}
 
     def fits(group: Group) -> bool:
-        return (not states or group.state.lower() in states) and (not types or group.kind in types)
+        state = group.state.lower() if any_case else str(group.state)
+        return (not states or state in states) and (not types or group.kind in types)
 
     return fits
 

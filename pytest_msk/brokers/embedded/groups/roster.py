@@ -6,7 +6,7 @@ import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
 
-from pytest_msk.brokers.embedded.clock import Timer
+from pytest_msk.brokers.clock import Timer
 from pytest_msk.brokers.embedded.groups.classic_member import ClassicMember
 from pytest_msk.brokers.wire.errors import KafkaError
 
