@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -11,6 +10,7 @@ import pytest
 from tests.clients import confluent as confluent_kafka
 from tests.clients import kafka_python
 from tests.clients.clusters import OLD, SINGLE, Cluster, Clusters
+from tests.leaks import collect_sockets
 
 
 @pytest.fixture(scope="package")
@@ -45,8 +45,7 @@ def clients(cluster: Cluster) -> Iterator[kafka_python.Clients]:
     """Makes clients of kafka-python."""
     with ExitStack() as closing:
         yield kafka_python.Clients(cluster, closing)
-    # What it forgets to close (`kafka_python.LEAK`) comes to light now rather than in a test of others.
-    gc.collect()
+    collect_sockets()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from tests.clients.clusters import Cluster, until
 
 LEAK = "ignore:unclosed <socket:ResourceWarning"
-"""For tests that stop brokers: kafka-python 3.0.12 forgets to close a socket that was refused."""
+"""For tests that stop brokers: a socket may be lost, and found, in the midst of them (see `tests.leaks`)."""
 
 
 class Clients:

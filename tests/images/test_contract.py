@@ -1,11 +1,9 @@
 """What the plugin relies on in an `apache/kafka` image, held against every such image on this machine."""
 
-import gc
 import io
 import re
 import tarfile
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -15,6 +13,8 @@ import pytest
 from docker.errors import DockerException
 from docker.models.containers import Container
 from docker.models.images import Image
+
+from tests.leaks import collect_sockets
 
 STARTED = "Kafka Server started"
 PATIENCE = 60  # seconds
@@ -72,13 +72,6 @@ def engine() -> bool:
         return bool(client().ping())
     collect_sockets()
     return False
-
-
-def collect_sockets() -> None:
-    """Ends what docker-py leaves open where it could not connect, before that becomes a test's warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @cache
