@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_msk.brokers.embedded.clock import real_monotonic
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.clients import Library, client_config, kafka_python
 from pytest_msk.errors import ConditionTimeoutError, MskUsageError, UnsupportedOnPlaneError
 from pytest_msk.faults import Fault, Faults

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 
-from pytest_msk.brokers.embedded.clock import real_monotonic
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.wire import errors, records
 from pytest_msk.brokers.wire.client import Client
 from pytest_msk.brokers.wire.errors import KafkaError

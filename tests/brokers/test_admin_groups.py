@@ -11,8 +11,8 @@ import confluent_kafka
 import pytest
 
 from pytest_msk.brokers.admin import Admin, CommittedOffset, KafkaRequestError
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.docker.plane import DockerPlane
-from pytest_msk.brokers.embedded.clock import real_monotonic
 from pytest_msk.brokers.plane import Brokers
 from pytest_msk.brokers.wire import codec
 from pytest_msk.brokers.wire.client import Connection

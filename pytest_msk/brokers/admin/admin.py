@@ -19,8 +19,8 @@ from pytest_msk.brokers.admin.values import (
     Topic,
     Transaction,
 )
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.coordination import GROUP_OFFSETS, partition_of
-from pytest_msk.brokers.embedded.clock import real_monotonic
 from pytest_msk.brokers.wire.client import Client
 from pytest_msk.brokers.wire.errors import KafkaError
 

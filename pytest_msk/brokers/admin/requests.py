@@ -20,7 +20,7 @@ from pytest_msk.brokers.admin.values import (
     Topic,
     Transaction,
 )
-from pytest_msk.brokers.embedded.clock import real_monotonic
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.wire import codec, errors
 from pytest_msk.brokers.wire.client import Client
 from pytest_msk.brokers.wire.errors import KafkaError

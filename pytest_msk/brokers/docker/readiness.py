@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pytest_msk.brokers.embedded.clock import real_monotonic
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.plane import Endpoint
 from pytest_msk.brokers.wire.client import Connection
 from pytest_msk.brokers.wire.errors import KafkaError

@@ -8,8 +8,8 @@ from random import Random
 from typing import Any, Literal
 
 from pytest_msk.brokers import versions
+from pytest_msk.brokers.clock import Clock
 from pytest_msk.brokers.coordination import GROUP_OFFSETS, TRANSACTION_STATE, partition_of
-from pytest_msk.brokers.embedded.clock import Clock
 from pytest_msk.brokers.embedded.configs import Configs
 from pytest_msk.brokers.embedded.controller import Controller
 from pytest_msk.brokers.embedded.features import features

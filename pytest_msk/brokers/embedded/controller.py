@@ -11,8 +11,8 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from pytest_msk.brokers.clock import Timer
 from pytest_msk.brokers.embedded import features
-from pytest_msk.brokers.embedded.clock import Timer
 from pytest_msk.brokers.embedded.registration import NO_LEADER, Election, Registration, Rules, changed
 from pytest_msk.brokers.wire.errors import KafkaError
 

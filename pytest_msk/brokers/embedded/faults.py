@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from pytest_msk.brokers.clock import Clock
 from pytest_msk.brokers.embedded import refusals
 from pytest_msk.brokers.embedded.api import SERVED, Answer, CloseConnection, Handler, Request
-from pytest_msk.brokers.embedded.clock import Clock
 from pytest_msk.brokers.wire import errors
 from pytest_msk.brokers.wire.message import Message
 from pytest_msk.errors import MskUsageError

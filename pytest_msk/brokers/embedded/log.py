@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from pytest_msk.brokers.embedded.clock import Clock
+from pytest_msk.brokers.clock import Clock
 from pytest_msk.brokers.embedded.compaction import Cleaner
 from pytest_msk.brokers.embedded.leader_epochs import LeaderEpochs
 from pytest_msk.brokers.embedded.producers import Producers, ProducerState

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from pytest_msk.brokers.embedded.clock import real_monotonic
+from pytest_msk.brokers.clock import real_monotonic
 
 _LARGEST_BLOCK = 31 << 20
 """Bytes just below the largest block that glibc's threshold for mapping can grow to."""

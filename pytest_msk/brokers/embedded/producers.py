@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from pytest_msk.brokers.embedded.clock import Clock
+from pytest_msk.brokers.clock import Clock
 from pytest_msk.brokers.wire.errors import KafkaError
 from pytest_msk.brokers.wire.records import Batch, Marker
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from pytest_msk.brokers.baseline import Baseline
+from pytest_msk.brokers.clock import LoopClock
 from pytest_msk.brokers.embedded import apis, baselines  # noqa: F401  # apis registers the handlers
-from pytest_msk.brokers.embedded.clock import LoopClock
 from pytest_msk.brokers.embedded.cluster import Cluster
 from pytest_msk.brokers.embedded.dispatch import Dispatcher
 from pytest_msk.brokers.embedded.faults import Fault, Faults

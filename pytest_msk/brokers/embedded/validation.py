@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pytest_msk.brokers.embedded.clock import Clock
+from pytest_msk.brokers.clock import Clock
 from pytest_msk.brokers.wire import compression
 from pytest_msk.brokers.wire.errors import KafkaError
 from pytest_msk.brokers.wire.records import (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
 
-from pytest_msk.brokers.embedded.clock import real_monotonic
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.wire import codec, errors
 from pytest_msk.brokers.wire.errors import KafkaError
 from pytest_msk.brokers.wire.message import Message

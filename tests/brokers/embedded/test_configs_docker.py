@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.docker.plane import DockerPlane
 from pytest_msk.brokers.embedded import alter_configs, describe_configs, topic_admin  # noqa: F401  # handlers
-from pytest_msk.brokers.embedded.clock import real_monotonic
 from pytest_msk.brokers.embedded.cluster import Cluster
 from pytest_msk.brokers.embedded.dispatch import served_versions
 from pytest_msk.brokers.plane import Endpoint

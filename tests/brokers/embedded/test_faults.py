@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_msk import MskCluster, MskUsageError, mock_msk
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.embedded.api import Request
-from pytest_msk.brokers.embedded.clock import real_monotonic
 from pytest_msk.brokers.wire import errors, records
 from pytest_msk.brokers.wire.client import Connection
 from pytest_msk.brokers.wire.errors import KafkaError

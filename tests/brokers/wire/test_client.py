@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pytest_msk.brokers.embedded.clock import real_monotonic
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.wire import codec, errors
 from pytest_msk.brokers.wire.client import Client, Connection
 from pytest_msk.brokers.wire.errors import KafkaError

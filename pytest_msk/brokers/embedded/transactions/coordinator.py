@@ -20,7 +20,7 @@ from pytest_msk.brokers.embedded.transactions.transaction import (
 from pytest_msk.brokers.wire.errors import KafkaError
 
 if TYPE_CHECKING:
-    from pytest_msk.brokers.embedded.clock import Timer
+    from pytest_msk.brokers.clock import Timer
     from pytest_msk.brokers.embedded.cluster import Cluster
     from pytest_msk.brokers.embedded.replicas import Partition
 
