@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -72,7 +73,7 @@ class _CutOff:
         self.stop()
 
 
-class Faults:
+class Faults(ABC):
     """The part of `MskCluster` that makes faults. Embedded brokers alone have them.
 
     Every method takes these, and returns a `Fault`:
@@ -186,17 +187,17 @@ class Faults:
             )
         return brokers
 
+    @abstractmethod
     def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
         """Stop a broker."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start_broker(self, broker_id: int) -> None:
         """Start a stopped broker again."""
-        raise NotImplementedError
 
-    def _plane_brokers(self) -> Brokers:
-        raise NotImplementedError
+    @abstractmethod
+    def _plane_brokers(self) -> Brokers: ...
 
+    @abstractmethod
     def _keep(self, fault: Fault) -> Fault:
         """Have the fault end with the lease."""
-        raise NotImplementedError

@@ -187,16 +187,18 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     if session is None:
         return (yield)
     session.mark()
-    error = None
     try:
         result = yield
-    except Exception as raised:
-        error = raised
-    if failures := session.failures():
-        raise MskError("The brokers failed to serve:\n" + "\n".join(failures)) from error
-    if error is not None:
-        raise error
+    except Exception as error:
+        _check_served(session, error)
+        raise
+    _check_served(session)
     return result
+
+
+def _check_served(session: MskSession, cause: Exception | None = None) -> None:
+    if failures := session.failures():
+        raise MskError("The brokers failed to serve:\n" + "\n".join(failures)) from cause
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

@@ -235,7 +235,7 @@ def _admin(call: Call, cluster: Cluster) -> Iterator[Admin]:
     brokers = cluster.brokers.brokers
     if not brokers:
         raise _no_brokers(call, cluster)
-    # kafka-python takes its time to import, and not every use of the MSK API needs it.
+    # Not every use of the MSK API needs the codec, which takes its time to import.
     from pytest_msk.brokers.admin import Admin, KafkaRequestError
 
     bootstrap = ",".join(str(broker.endpoints["internal"]) for broker in brokers)

@@ -158,6 +158,20 @@ class Cluster:
         count = self.setting(setting) if topic is None else len(topic.partitions)
         return partition_of(key, int(count))
 
+    def broker(self, broker_id: int) -> Broker:
+        """A broker of the cluster, stopped or not.
+
+        Raises:
+            MskUsageError: there is no such broker.
+        """
+        try:
+            return self.brokers[broker_id]
+        except KeyError:
+            known = ", ".join(map(str, self.brokers))
+            raise MskUsageError(
+                f"Cluster {self.spec.name!r} has no broker {broker_id}: it has {known}."
+            ) from None
+
     def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
         """Stop a broker. Nothing happens if it is stopped.
 
@@ -169,7 +183,7 @@ class Cluster:
         Raises:
             MskUsageError: there is no such broker.
         """
-        broker = self._broker(broker_id)
+        broker = self.broker(broker_id)
         if not broker.alive:
             return
         if graceful:
@@ -187,7 +201,7 @@ class Cluster:
         Raises:
             MskUsageError: there is no such broker.
         """
-        broker = self._broker(broker_id)
+        broker = self.broker(broker_id)
         if broker.alive:
             return
         broker.alive = True
@@ -214,7 +228,7 @@ class Cluster:
         Raises:
             MskUsageError: there is no such broker, or no other.
         """
-        broker = self._broker(broker_id)
+        broker = self.broker(broker_id)
         if len(self.brokers) == 1:
             raise MskUsageError(f"Broker {broker_id} is the last of cluster {self.spec.name}.")
         self.controller.fence(broker)
@@ -230,7 +244,7 @@ class Cluster:
         Raises:
             MskUsageError: there is no such broker or partition, or the broker cannot lead now.
         """
-        broker = self._broker(broker_id)
+        broker = self.broker(broker_id)
         found = self.topics.partition(topic, partition)
         if found is None:
             raise MskUsageError(f"Cluster {self.spec.name} has no partition {topic}-{partition}.")
@@ -254,13 +268,6 @@ class Cluster:
         """
         self.coordinator("group", group)
         self.move_leader(GROUP_OFFSETS, self.coordinator_partition("group", group), broker_id)
-
-    def _broker(self, broker_id: int) -> Broker:
-        try:
-            return self.brokers[broker_id]
-        except KeyError:
-            known = ", ".join(map(str, self.brokers))
-            raise MskUsageError(f"Cluster {self.spec.name} has no broker {broker_id}, but {known}.") from None
 
     def _cannot_lead(self, partition: Partition, broker: Broker) -> MskUsageError:
         name = f"{partition.topic.name}-{partition.id}"

@@ -28,7 +28,7 @@ class Fault:
     Attributes:
         kind: what happens: an error is answered, the answer comes late, the connection is reset, the
             answer tells the client to slow down, a function of the user's is called.
-        api: which API's requests; None for all.
+        api: which API's requests.
         broker: requests to which broker; None for any.
         topic: requests about which topic; None for any. Of a request about several, only this one fails.
         times: how often it happens; None for every time.
@@ -39,7 +39,7 @@ class Fault:
     """
 
     kind: Kind
-    api: str | None
+    api: str
     broker: int | None = None
     topic: str | None = None
     times: int | None = None
@@ -52,7 +52,7 @@ class Fault:
         """Whether it is to happen to a request."""
         return (
             (self.times is None or self.fired < self.times)
-            and self.api in (None, request.api)
+            and self.api == request.api
             and self.broker in (None, request.broker.id)
             and (self.topic is None or self.topic in refusals.topics_of(request.api, request.body))
         )
@@ -63,7 +63,7 @@ class Fault:
         Raises:
             MskUsageError: there is no such API, error, topic or broker; names what there is.
         """
-        if self.api is not None and self.api not in SERVED:
+        if self.api not in SERVED:
             raise MskUsageError(
                 f"There is no API {self.api!r}; the brokers serve {', '.join(sorted(SERVED))}."
             )
@@ -71,7 +71,7 @@ class Fault:
             raise MskUsageError(f"There is no broker {self.broker!r}; there are {sorted(brokers)}.")
         if self.topic is not None and not topics(self.topic):
             raise MskUsageError(f"There is no topic {self.topic!r}.")
-        if self.topic is not None and self.api is not None and not refusals.is_by_topic(self.api):
+        if self.topic is not None and not refusals.is_by_topic(self.api):
             raise MskUsageError(f"A request of {self.api} is about no topic: leave out topic={self.topic!r}.")
         if self.times is not None and self.times < 1:
             raise MskUsageError(f"times={self.times!r}: write 1 or more, or leave it out for every time.")

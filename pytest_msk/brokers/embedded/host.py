@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import os
 import pickle
@@ -31,10 +30,9 @@ class Clusters:
         self._clusters[number] = RunningCluster(spec)
         return number
 
-    async def call(self, number: int, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a method of a cluster, and await what it returns where that can be."""
-        result = getattr(self._clusters[number], method)(*args, **kwargs)
-        return await result if inspect.isawaitable(result) else result
+    def call(self, number: int, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of a cluster; what it returns may be to await."""
+        return getattr(self._clusters[number], method)(*args, **kwargs)
 
     def stop(self, number: int) -> None:
         """End a cluster and forget it."""

@@ -10,7 +10,7 @@ from pytest_msk.brokers import versions
 from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.embedded.host import Host, ProcessHost, ThreadHost
 from pytest_msk.brokers.plane import Broker
-from pytest_msk.errors import BrokerStartError, MskError, MskUsageError, UnsupportedOnPlaneError
+from pytest_msk.errors import BrokerStartError, MskError, UnsupportedOnPlaneError
 from pytest_msk.spec import ClusterSpec
 
 
@@ -155,7 +155,6 @@ class EmbeddedBrokers:
         Raises:
             MskUsageError: there is no such broker.
         """
-        self._check_broker(broker_id)
         self.call("stop_broker", broker_id, graceful=graceful)
 
     def start_broker(self, broker_id: int) -> None:
@@ -164,7 +163,6 @@ class EmbeddedBrokers:
         Raises:
             MskUsageError: there is no such broker.
         """
-        self._check_broker(broker_id)
         self.call("start_broker", broker_id)
 
     def logs(self, lines: int = 50) -> Mapping[int, str]:
@@ -196,9 +194,3 @@ class EmbeddedBrokers:
         if host is None:
             raise MskError(f"Cluster {self._spec.name!r} does not run.")
         return host.call("call", self._number, method, *args, **kwargs)
-
-    def _check_broker(self, broker_id: int) -> None:
-        if not 1 <= broker_id <= self._spec.brokers:
-            raise MskUsageError(
-                f"Cluster {self._spec.name!r} has no broker {broker_id}: it has 1 to {self._spec.brokers}."
-            )

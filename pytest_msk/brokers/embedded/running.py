@@ -56,14 +56,13 @@ class RunningCluster:
 
     def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
         """Stop one broker, as `Cluster.stop_broker` says; the port refuses clients meanwhile."""
-        if not self.cluster.brokers[broker_id].alive:
-            return
-        self.cluster.stop_broker(broker_id, graceful=graceful)
-        self._listeners[broker_id].close(graceful=graceful)
+        if self.cluster.broker(broker_id).alive:
+            self.cluster.stop_broker(broker_id, graceful=graceful)
+            self._listeners[broker_id].close(graceful=graceful)
 
     async def start_broker(self, broker_id: int) -> None:
         """Start a stopped broker again."""
-        if not self.cluster.brokers[broker_id].alive:
+        if not self.cluster.broker(broker_id).alive:
             self.cluster.start_broker(broker_id)
             await self._listeners[broker_id].open()
 

@@ -193,7 +193,7 @@ class TestBrokers:
             assert len(asking.ask("Metadata", Message(topics=[]), until()).brokers) == 3
 
     def test_a_broker_that_there_is_not_is_named(self, three: EmbeddedBrokers) -> None:
-        with pytest.raises(MskUsageError, match="no broker 4: it has 1 to 3"):
+        with pytest.raises(MskUsageError, match="no broker 4: it has 1, 2, 3"):
             three.stop_broker(4)
 
     def test_connections_end_with_their_broker(self, one: EmbeddedBrokers, connect: Connect) -> None:
