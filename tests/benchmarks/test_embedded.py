@@ -1,6 +1,9 @@
 """Embedded brokers: what a cluster costs; how fast clients are on one, beside the same on a container.
 
-PYTEST_MSK_BENCH_RECORDS sets how many records of 1 KB kafka-python sends; the quicker clients send more.
+A client's row: a round trip with acks=all, records produced, records consumed, each with its ratio to the
+container's.
+PYTEST_MSK_BENCH_ROUNDS sets how often both are measured in turn, PYTEST_MSK_BENCH_RECORDS how many records
+kafka-python sends; the quicker clients send more.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from pytest_msk.clients import kafka_python
 from pytest_msk.spec import ClusterSpec
 from tests.docker_engine import require_docker
 
+ROUNDS = int(os.environ.get("PYTEST_MSK_BENCH_ROUNDS", "3"))
 RECORDS = int(os.environ.get("PYTEST_MSK_BENCH_RECORDS", "20000"))
 ROUND_TRIPS = 300
 ARN = "arn:aws:kafka:us-east-1:123456789012:cluster/bench/0-1"
@@ -78,24 +82,28 @@ def test_import(report: Callable[[str], None]) -> None:
     report(f"import of the embedded plane: {_ms(took)}")
 
 
-@pytest.mark.parametrize("size", [100, 1024])
-def test_clients(size: int, report: Callable[[str], None]) -> None:
+@pytest.fixture(scope="module")
+def clusters() -> Iterator[dict[str, MskCluster]]:
     require_docker()
-    planes: dict[str, dict[str, Figures]] = {}
-    for plane in ("embedded", "docker"):
-        with mock_msk(plane) as msk:
-            cluster = msk.cluster()
-            planes[plane] = {name: measure(cluster, size) for name, measure in CLIENTS.items()}
-    for client, figures in planes["embedded"].items():
-        beside = planes["docker"][client]
-        report(
-            f"{client}, {size} B: round trip {figures['trip'] * 1000:.2f} ms "
-            f"({figures['trip'] / beside['trip']:.2f} of the container's), "
-            + ", ".join(
-                f"{what} {figures[what]:,.0f}/s ({figures[what] / beside[what]:.2f} times the container's)"
-                for what in ("produce", "consume")
-            )
-        )
+    with mock_msk() as msk:
+        yield {"embedded": msk.cluster(docker=False), "docker": msk.cluster(docker=True)}
+
+
+@pytest.mark.parametrize("size", [100, 1024])
+@pytest.mark.parametrize("client", ["kafka-python", "confluent-kafka", "aiokafka"])
+def test_clients(
+    client: str, size: int, clusters: dict[str, MskCluster], report: Callable[[str], None]
+) -> None:
+    found: dict[str, list[Figures]] = {plane: [] for plane in clusters}
+    for _ in range(ROUNDS):
+        for plane, cluster in clusters.items():
+            found[plane].append(CLIENTS[client](cluster, size))
+    columns = []
+    for what in ("trip", "produce", "consume"):
+        ours, kafkas = (statistics.median(figures[what] for figures in found[plane]) for plane in found)
+        figure = f"{ours * 1000:.2f} ms" if what == "trip" else f"{ours:,.0f}/s"
+        columns.append(f"{figure}, {ours / kafkas:.2f}")
+    report(f"| {client}, {size} B | " + " | ".join(columns) + " |")
 
 
 def _kafka_python(cluster: MskCluster, size: int) -> Figures:
@@ -115,28 +123,24 @@ def _kafka_python(cluster: MskCluster, size: int) -> Figures:
 
         produced = count / _seconds(send)
     with _closed(cluster.consumer()) as consumer:
-        consumer.assign([kafka.TopicPartition(topic, 0)])
-        found, began = 0, 0.0
-        while found < count:
-            got = sum(map(len, consumer.poll(1000).values()))
-            if not began and got:
-                began = time.perf_counter()
-            else:
-                found += got
-                if not got:
-                    break
-        consumed = found / (time.perf_counter() - began)
+
+        def consume() -> None:
+            consumer.assign([kafka.TopicPartition(topic, 0)])
+            found = 0
+            while found < count:
+                found += sum(map(len, consumer.poll(1000).values()))
+
+        consumed = count / _seconds(consume)
     return {"trip": trip, "produce": produced, "consume": consumed}
 
 
 def _confluent_kafka(cluster: MskCluster, size: int) -> Figures:
     value, count, topic = b"x" * size, RECORDS * 10, cluster.unique_topic()
-    config = {
-        **cluster.client_config("confluent-kafka"),
-        "queue.buffering.max.messages": 2 * count,
-        "log_level": 0,
-    }
-    producer = confluent_kafka.Producer({**config, "linger.ms": 0})
+    config = {**cluster.client_config("confluent-kafka"), "log_level": 0}
+    # As many as there are: it holds its breath for a second when its queue is full, however fast the broker.
+    sending = {**config, "queue.buffering.max.messages": 2 * count}
+    reading = {**config, "queued.min.messages": 2 * count, "queued.max.messages.kbytes": 2_000_000}
+    producer = confluent_kafka.Producer({**sending, "linger.ms": 0})
 
     def send(times: int) -> None:
         for _ in range(times):
@@ -145,14 +149,12 @@ def _confluent_kafka(cluster: MskCluster, size: int) -> Figures:
 
     send(1)
     trip = statistics.median(_seconds(lambda: send(1)) for _ in range(ROUND_TRIPS))
-    producer = confluent_kafka.Producer({**config, "linger.ms": 5})
+    producer = confluent_kafka.Producer({**sending, "linger.ms": 5})
     produced = count / _seconds(lambda: send(count))
-    del config["queue.buffering.max.messages"]
-    consumer = confluent_kafka.Consumer({**config, "group.id": topic, "auto.offset.reset": "earliest"})
-    consumer.assign([confluent_kafka.TopicPartition(topic, 0, 0)])
-    consumer.consume(1, 20)
+    consumer = confluent_kafka.Consumer({**reading, "group.id": topic, "auto.offset.reset": "earliest"})
 
     def consume() -> None:
+        consumer.assign([confluent_kafka.TopicPartition(topic, 0, 0)])
         found = 0
         while found < count:
             found += len(consumer.consume(10_000, 1))
@@ -181,10 +183,9 @@ def _aiokafka(cluster: MskCluster, size: int) -> Figures:
             produced = count / (time.perf_counter() - began)
         consumer = aiokafka.AIOKafkaConsumer(**config, auto_offset_reset="earliest")
         consumer.assign([aiokafka.TopicPartition(topic, 0)])
+        found, began = 0, time.perf_counter()
         await consumer.start()
         try:
-            await consumer.getone()
-            found, began = 0, time.perf_counter()
             while found < count:
                 found += sum(map(len, (await consumer.getmany(timeout_ms=1000)).values()))
             consumed = found / (time.perf_counter() - began)

@@ -6,18 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from pytest_msk.brokers.embedded.api import CloseConnection
+from pytest_msk.brokers.embedded.frames import BadFrameSizeError, Frames
 
-MAX_FRAME = 104_857_600
-"""Bytes of the largest request: Kafka's default of ``socket.request.max.bytes``."""
-
-_SIZE = 4
 _MUCH = 1 << 20
 
 Reply = bytes | None
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Reads frames and has them served in turn, as Kafka does: a request that waits holds up the next.
+
+    So does an answer that the client does not read.
 
     Args:
         serve: answers a frame, at once or later; None where there is no answer. Raises `CloseConnection`
@@ -28,8 +27,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, serve: Serve, lost: Callable[[Connection], object]) -> None:
         self._serve = serve
         self._lost = lost
-        self._buffer = bytearray()
+        self._frames = Frames()
         self._waiting: asyncio.Future[Reply] | None = None
+        self._unread = False
         self._transport: asyncio.Transport | None = None
         self.host = ""
 
@@ -42,18 +42,32 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio: whatever the client waited for has nobody to go to."""
         self._transport = None
-        self._buffer.clear()
+        self._frames.clear()
         if self._waiting is not None:
             self._waiting.cancel()
         self._lost(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Called by asyncio."""
-        self._buffer += data
-        if self._waiting is None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Called by asyncio: where to put what the client sends."""
+        return self._frames.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Called by asyncio: it is there."""
+        self._frames.written(nbytes)
+        if self._is_free():
             self._serve_frames()
-        elif len(self._buffer) > _MUCH and self._transport is not None:
+        elif len(self._frames) > _MUCH and self._transport is not None:
             self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Called by asyncio: the client has not read what it was answered."""
+        self._unread = True
+
+    def resume_writing(self) -> None:
+        """Called by asyncio: it has."""
+        self._unread = False
+        if self._waiting is None:
+            self._go_on()
 
     def close(self) -> None:
         """End the connection after what was answered has gone out."""
@@ -65,8 +79,17 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _is_free(self) -> bool:
+        """Whether the next request may be served."""
+        return self._waiting is None and not self._unread
+
+    def _go_on(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+            self._serve_frames()
+
     def _serve_frames(self) -> None:
-        while self._waiting is None and self._transport is not None:
+        while self._is_free() and self._transport is not None:
             frame = self._next_frame()
             if frame is None:
                 return
@@ -84,20 +107,11 @@ class Connection(asyncio.Protocol):
                 self._waiting.add_done_callback(self._answered)
 
     def _next_frame(self) -> memoryview | None:
-        if len(self._buffer) < _SIZE:
+        try:
+            return self._frames.take()
+        except BadFrameSizeError:
+            self.close()  # as Kafka does
             return None
-        size = int.from_bytes(self._buffer[:_SIZE], "big", signed=True)
-        if not 0 < size <= MAX_FRAME:
-            # No request of Kafka's: a TLS handshake, HTTP, garbage. Kafka closes too.
-            self.close()
-            self._buffer.clear()
-            return None
-        end = _SIZE + size
-        if len(self._buffer) < end:
-            return None
-        frame = memoryview(bytes(memoryview(self._buffer)[_SIZE:end]))
-        del self._buffer[:end]
-        return frame
 
     def _answered(self, waiting: asyncio.Future[Reply]) -> None:
         self._waiting = None
@@ -109,8 +123,7 @@ class Connection(asyncio.Protocol):
         reply = waiting.result()
         if reply is not None:
             self._transport.write(reply)
-        self._transport.resume_reading()
-        self._serve_frames()
+        self._go_on()
 
 
 Serve = Callable[[Connection, memoryview], Reply | Awaitable[Reply]]
