@@ -21,6 +21,7 @@ from pytest_msk.brokers.wire.client import Connection
 from pytest_msk.brokers.wire.message import Message
 from pytest_msk.spec import ClusterSpec
 from tests import docker_engine
+from tests.brokers.docker.support import new_arn
 from tests.brokers.embedded import clusters
 from tests.brokers.embedded.config_requests import (
     APPEND,
@@ -95,7 +96,7 @@ class Sides:
 
 @contextmanager
 def container(spec: ClusterSpec) -> Iterator[Ask]:
-    brokers = DockerPlane().brokers(spec, f"arn:aws:kafka:us-east-1:123456789012:cluster/{spec.name}/0-1")
+    brokers = DockerPlane().brokers(spec, new_arn(spec.name))
     try:
         brokers.start()
         endpoint = brokers.brokers[0].endpoints["internal"]
