@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any, Literal, get_args
 
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.errors import MskUsageError
 
 Library = Literal["kafka-python", "confluent-kafka", "aiokafka", "java"]
@@ -15,6 +18,8 @@ LIBRARIES: tuple[Library, ...] = get_args(Library)
 _RETRY_MS = 20
 _METADATA_MAX_AGE_MS = 5_000
 _REQUEST_TIMEOUT_MS = 10_000
+
+_CLOCKS_AGREE_SECONDS = 1.0
 
 
 def _kafka_python(bootstrap_servers: str) -> dict[str, Any]:
@@ -65,11 +70,28 @@ _CONFIGS: Mapping[Library, Callable[[str], dict[str, Any]]] = {
 }
 
 
+def _now() -> float:
+    return time.monotonic()
+
+
+_now_for_kafka_python = FunctionType(_now.__code__, {"__name__": "kafka.now", "time": time})
+"""The time that kafka-python sees: tools that freeze it go by the module that asks."""
+
+
 def kafka_python() -> Any:
     """The ``kafka`` package, imported so that a run with warnings as errors survives it.
 
     kafka-python 3.0.12 reads its message schemas by a function that Python 3.11 and 3.12 call deprecated.
+
+    Raises:
+        MskUsageError: its clients would wait for ever, because time is frozen for them.
     """
+    if abs(_now_for_kafka_python() - real_monotonic()) > _CLOCKS_AGREE_SECONDS:
+        raise MskUsageError(
+            "Time is frozen, and kafka-python's clients measure their waits by it. Leave them the real time: "
+            'freezegun.configure(extend_ignore_list=["kafka."]) in a conftest.py, '
+            'or freeze_time(..., ignore=["kafka."]).'
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import kafka

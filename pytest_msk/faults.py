@@ -151,7 +151,7 @@ class Faults(ABC):
 
         Their connections are reset; leaders move to the brokers that are left.
         """
-        self._embedded("partition")
+        self._embedded("partition").call("check_brokers", brokers)
         for broker_id in brokers:
             self.stop_broker(broker_id, graceful=False)
         return _CutOff(self.start_broker, brokers)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_msk.brokers import clock as _clock  # noqa: F401  # takes the clock before anybody freezes it
 from pytest_msk.errors import BackendUnavailableError, MskError, MskUsageError
 from pytest_msk.fixtures import _msk, msk_client, msk_cluster, msk_cluster_factory
 from pytest_msk.settings import SETTINGS, Setting, Settings, Source, Value, environment, resolve

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import Any
 
 import boto3
-import botocore.session
 
 from pytest_msk.aws.kafka.state import MskService
-from pytest_msk.aws.patch import Patch
+from pytest_msk.aws.patch import Patch, region_name
 from pytest_msk.brokers.metadata import MetadataPlane
 from pytest_msk.brokers.plane import Plane
 from pytest_msk.pool import Pool
@@ -21,6 +21,7 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._pid = os.getpid()
         self._planes: dict[Backend, Plane] = {}
         self.service = MskService(self.plane(settings.backend), strict=settings.strict)
         self.patch = Patch(self.service)
@@ -33,7 +34,7 @@ class Runtime:
 
     def client(self) -> Any:
         """A new boto3 ``kafka`` client in the user's region, for use while the patch is on."""
-        return self._boto3_session.client("kafka", region_name=_region_name())
+        return self._boto3_session.client("kafka", region_name=region_name())
 
     def plane(self, backend: Backend) -> Plane:
         """The plane for a backend, made when first asked for."""
@@ -53,7 +54,9 @@ class Runtime:
         return DockerPlane(self.settings.image, self.settings.startup_timeout)
 
     def close(self) -> None:
-        """Remove every cluster and let the planes go."""
+        """Remove every cluster and let the planes go. Does nothing in a forked child, whose they are not."""
+        if self._pid != os.getpid():
+            return
         try:
             self.pool.close()
         finally:
@@ -62,8 +65,3 @@ class Runtime:
             finally:
                 for plane in self._planes.values():
                     plane.close()
-
-
-def _region_name() -> str | None:
-    region: str | None = botocore.session.Session().get_config_variable("region")
-    return region

@@ -127,17 +127,27 @@ def _environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _user_has_region() -> bool:
-    if os.environ.get("AWS_DEFAULT_REGION"):
-        return True
-    return _profile_has_region(*(os.environ.get(name) for name in _PROFILE_VARIABLES))
+def region_name() -> str | None:
+    """The region of the environment, or else of the user's profile.
+
+    Raises:
+        BotoCoreError: that profile does not exist.
+    """
+    return os.environ.get("AWS_DEFAULT_REGION") or _region_of_profile(
+        *(os.environ.get(name) for name in _PROFILE_VARIABLES)
+    )
 
 
 @cache
-def _profile_has_region(*_profile: str | None) -> bool:
-    """Whether the user's profile has a region. Reading it takes longer than all the rest of a patch."""
+def _region_of_profile(*_profile: str | None) -> str | None:
+    """Reading it takes longer than all the rest of a patch."""
+    region: str | None = botocore.session.Session().get_config_variable("region")
+    return region
+
+
+def _user_has_region() -> bool:
     try:
-        return bool(botocore.session.Session().get_config_variable("region"))
+        return bool(region_name())
     except BotoCoreError:
         # A profile that does not exist: boto3 will say so to the user, in its own words.
         return True

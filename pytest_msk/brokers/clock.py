@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,10 +35,16 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """Real time, and calls by an asyncio loop."""
+    """Real time, and calls by an asyncio loop.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        loop: calls.
+        failed: called where a call ends in an exception, with its traceback: the loop would only log it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, failed: Callable[[str], None]) -> None:
         self._loop = loop
+        self._failed = failed
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
@@ -49,7 +56,13 @@ class LoopClock:
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Have ``callback`` called by the loop."""
-        return self._loop.call_later(seconds, callback)
+        return self._loop.call_later(seconds, self._call, callback)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:
+            self._failed(traceback.format_exc())
 
 
 def real_monotonic() -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_msk.brokers.wire.message import Message
 
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from pytest_msk.spec import Listener
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """The other end of a connection.
 
     Attributes:
@@ -28,7 +27,7 @@ class Peer:
     principal: str = "User:ANONYMOUS"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
     """One request to one broker.
 
@@ -37,6 +36,7 @@ class Request:
         version: the version that the client speaks.
         client_id: what the client calls itself.
         body: the request's fields.
+        size: of the frame that it came in, in bytes.
     """
 
     broker: Broker
@@ -45,6 +45,7 @@ class Request:
     client_id: str | None
     body: Message
     peer: Peer
+    size: int = 0
 
     @property
     def cluster(self) -> Cluster:
@@ -56,12 +57,15 @@ class CloseConnection(Exception):  # noqa: N818  # it is an instruction
     """Raised by a handler where Kafka closes the client's connection in place of an answer."""
 
 
+class ResetConnection(CloseConnection):
+    """Raised where the connection is to break, rather than end."""
+
+
 Answer = Message | None
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """How one API is served."""
 
     handler: Handler

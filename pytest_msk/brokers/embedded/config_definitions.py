@@ -6,7 +6,6 @@ import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -38,8 +37,7 @@ _MECHANISM_SETTINGS = (
 """A listener has these once for each SASL mechanism, which stands before the name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What a release says of one setting (``ConfigDef.ConfigKey``).
 
     Attributes:

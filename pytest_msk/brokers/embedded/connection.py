@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
-from pytest_msk.brokers.embedded.api import CloseConnection
+from pytest_msk.brokers.embedded.api import CloseConnection, ResetConnection
 from pytest_msk.brokers.embedded.frames import BadFrameSizeError, Frames
 
 _MUCH = 1 << 20
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""For ``SO_LINGER``: what was not sent yet is dropped, and the client told so."""
 
 Reply = bytes | None
 
@@ -41,6 +46,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio: whatever the client waited for has nobody to go to."""
+        if self._transport is not None:
+            # The client is to see the end also where a forked child has inherited the socket.
+            # (One that is to be reset says no goodbye first.)
+            connected = self._transport.get_extra_info("socket")
+            with suppress(OSError):
+                if connected.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_AT_ONCE)) != _AT_ONCE:
+                    connected.shutdown(socket.SHUT_RDWR)
         self._transport = None
         self._frames.clear()
         if self._waiting is not None:
@@ -75,9 +87,17 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def reset(self) -> None:
-        """End the connection at once, as when the broker's process dies."""
+        """Break the connection at once."""
         if self._transport is not None:
+            connected = self._transport.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self._transport.abort()
+
+    def _end(self, why: CloseConnection) -> None:
+        if isinstance(why, ResetConnection):
+            self.reset()
+        else:
+            self.close()
 
     def _is_free(self) -> bool:
         """Whether the next request may be served."""
@@ -95,8 +115,8 @@ class Connection(asyncio.BufferedProtocol):
                 return
             try:
                 reply = self._serve(self, frame)
-            except CloseConnection:
-                self.close()
+            except CloseConnection as why:
+                self._end(why)
                 return
             if reply is None:
                 continue
@@ -117,8 +137,8 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting = None
         if waiting.cancelled() or self._transport is None:
             return
-        if isinstance(waiting.exception(), CloseConnection):
-            self.close()
+        if isinstance(why := waiting.exception(), CloseConnection):
+            self._end(why)
             return
         reply = waiting.result()
         if reply is not None:

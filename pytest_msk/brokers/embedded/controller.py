@@ -123,11 +123,16 @@ class Controller:
         self._cluster.topics.check_assignment(replicas)
         now = partition.registration
         removing = sorted(set(now.replicas) - set(replicas))
-        adding = sorted(each for each in replicas if each not in now.replicas or each in now.adding)
+        adding = sorted(set(replicas) - set(now.replicas))
         self._change(
             [partition],
+            # Where it adds or removes nothing, what goes on already stays (`changePartitionReassignment`).
             lambda _, rules: changed(
-                now, rules, replicas=(*replicas, *removing), removing=removing, adding=adding
+                now,
+                rules,
+                replicas=(*replicas, *removing),
+                removing=removing or now.removing,
+                adding=adding or now.adding,
             ),
             Election.ONLINE,
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import traceback
 from collections.abc import Awaitable, Mapping
+from types import MappingProxyType
 
 from pytest_msk.brokers.embedded import names
 from pytest_msk.brokers.embedded.api import SERVED, Answer, CloseConnection, Peer, Request
@@ -19,6 +21,7 @@ from pytest_msk.spec import Listener
 _API_VERSIONS = "ApiVersions"
 
 
+@functools.cache
 def served_versions(release: tuple[int, ...]) -> Mapping[str, range]:
     """API to the versions that a cluster of a release advertises: Kafka's, as far as they are served here."""
     found = {}
@@ -27,7 +30,7 @@ def served_versions(release: tuple[int, ...]) -> Mapping[str, range]:
         common = range(max(served.start, advertised.start), min(served.stop, advertised.stop))
         if common:
             found[api] = common
-    return found
+    return MappingProxyType(found)
 
 
 class Dispatcher:
@@ -57,7 +60,7 @@ class Dispatcher:
         except codec.Malformed as error:
             raise CloseConnection(str(error)) from error
         peer = Peer(connection.host, self._listener)
-        request = Request(self._broker, api, header.version, header.client_id, body, peer)
+        request = Request(self._broker, api, header.version, header.client_id, body, peer, len(frame))
         names.fill_in(request)
         try:
             answer = self._faults.serve(request, self._handle) if self._faults else self._handle(request)

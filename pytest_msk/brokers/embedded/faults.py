@@ -12,7 +12,14 @@ from typing import Literal, cast
 
 from pytest_msk.brokers.clock import Clock
 from pytest_msk.brokers.embedded import refusals
-from pytest_msk.brokers.embedded.api import SERVED, Answer, CloseConnection, Handler, Request
+from pytest_msk.brokers.embedded.api import (
+    SERVED,
+    Answer,
+    CloseConnection,
+    Handler,
+    Request,
+    ResetConnection,
+)
 from pytest_msk.brokers.wire import errors
 from pytest_msk.brokers.wire.message import Message
 from pytest_msk.errors import MskUsageError
@@ -77,6 +84,9 @@ class Fault:
             raise MskUsageError(f"times={self.times!r}: write 1 or more, or leave it out for every time.")
         if self.kind == "fail":
             _check_error(self.error)
+        newest = SERVED[self.api].versions[-1]
+        if self.kind == "throttle" and not refusals.has_field(self.api, newest, "throttle_time_ms"):
+            raise MskUsageError(f"The answers of {self.api} have no room for a throttle time.")
 
 
 class Faults:
@@ -123,7 +133,7 @@ class Faults:
             The answer, or something to await it from.
 
         Raises:
-            CloseConnection: the connection is to be reset.
+            ResetConnection: the connection is to break.
         """
         fitting = [fault for fault in self._faults.values() if fault.fits(request)]
         if not fitting:
@@ -137,10 +147,15 @@ class Faults:
         if late:
             await self._pass(late)
         if any(fault.kind == "drop" for fault in faults):
-            raise CloseConnection
+            raise ResetConnection
         answer = await self._answer(
             request, [fault for fault in faults if fault.kind in {"fail", "hook"}], handle
         )
+        if answer is not None and request.api == "Produce" and request.body.acks == 0:
+            # Nobody reads an answer; an error closes the connection, as Kafka does.
+            if any(fault.kind == "fail" for fault in faults):
+                raise CloseConnection
+            return None
         slow = max((fault.seconds for fault in faults if fault.kind == "throttle"), default=0.0)
         if slow and answer is not None:
             answer.throttle_time_ms = int(slow * 1000)

@@ -44,22 +44,51 @@ class Clusters:
 class Host(Protocol):
     """Runs embedded clusters; every method may be called from any thread."""
 
+    @property
+    def inherited(self) -> bool:
+        """Whether another process made it, and this one was forked from that: it cannot use it."""
+
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a method of the host's `Clusters`."""
+        """Call a method of the host's `Clusters`.
+
+        Raises:
+            MskError: the host is inherited.
+        """
 
     def end(self) -> None:
         """Let go of the thread, or the process. No cluster is left by then."""
 
 
-class ThreadHost:
+class _Forkable:
+    """Knows a forked child: neither the thread nor the turns at the pipes have come along with it."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this process was forked from the one that made the host."""
+        return self._pid != os.getpid()
+
+    def _refuse_inherited(self) -> None:
+        if self.inherited:
+            raise MskError(
+                "These brokers belong to the process that this one was forked from. Kafka clients reach them "
+                "from here; stop, start and inspect them there."
+            )
+
+
+class ThreadHost(_Forkable):
     """Runs clusters in the brokers' thread of this process."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._thread = loop.hold()
         self._clusters = Clusters()
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of `Clusters` in the thread."""
+        self._refuse_inherited()
         return self._thread.call(getattr(self._clusters, method), *args, **kwargs)
 
     def end(self) -> None:
@@ -67,10 +96,11 @@ class ThreadHost:
         loop.release(self._thread)
 
 
-class ProcessHost:
+class ProcessHost(_Forkable):
     """Runs clusters in a child process, which ends when this process ends, however it does."""
 
     def __init__(self) -> None:
+        super().__init__()
         path = os.pathsep.join(entry for entry in sys.path if entry)
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
@@ -85,8 +115,9 @@ class ProcessHost:
 
         Raises:
             MskUsageError: an argument cannot be sent to another process.
-            MskError: the child has died.
+            MskError: the child has died, or this process is a fork of the one that made it.
         """
+        self._refuse_inherited()
         try:
             request = pickle.dumps((method, args, kwargs))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -112,11 +143,13 @@ class ProcessHost:
 
     def end(self) -> None:
         """End the child."""
-        self._process.communicate()
+        # Told so, because children that were forked from this process may hold its input open.
+        if not self.inherited:
+            self._process.communicate(pickle.dumps(None))
 
 
 def main() -> None:
-    """What the child does: call what it is asked to, until its input ends."""
+    """What the child does: call what it is asked to, until it is told to end, or its input ends."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us

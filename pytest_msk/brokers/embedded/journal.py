@@ -9,6 +9,9 @@ from pytest_msk.brokers.embedded.api import Request
 from pytest_msk.brokers.wire.message import Message
 
 _KEPT = 2000
+_KEPT_BYTES = 2 << 20
+"""Bytes that the kept requests had on the wire. Their fields take some thirty times of that, and a client
+that reads thousands of partitions may name them all in every Fetch."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +43,37 @@ class Journal:
     """The latest requests, and all failures, of one cluster."""
 
     def __init__(self) -> None:
-        self._requests: deque[SeenRequest] = deque(maxlen=_KEPT)
+        self._requests: deque[SeenRequest] = deque()
+        self._sizes: deque[int] = deque()
+        self._size = 0
         self._failures: list[str] = []
 
     def note(self, request: Request, at: int) -> None:
         """Remember a request when it has been served: records are dropped, which may be large."""
         body = request.body
+        size = request.size
         if request.api == "Produce":
             for topic in body.topic_data:
                 for partition in topic.partition_data:
+                    size -= len(partition.records or b"")
                     partition.records = None
         self._requests.append(
             SeenRequest(at, request.broker.id, request.api, request.version, request.client_id, body)
         )
+        self._sizes.append(size)
+        self._size += size
+        while len(self._sizes) > _KEPT or (self._size > _KEPT_BYTES and len(self._sizes) > 1):
+            self._requests.popleft()
+            self._size -= self._sizes.popleft()
 
     def fail(self, request: Request, trace: str) -> None:
         """Remember a request that was not served."""
         asked = f"{request.api} v{request.version} of {request.client_id!r}"
         self._failures.append(f"{asked} to broker {request.broker.id}: {request.body}\n{trace}")
+
+    def fail_later(self, trace: str) -> None:
+        """Remember what went wrong when no request was served: a session or a transaction timed out, say."""
+        self._failures.append(f"What was to be done later:\n{trace}")
 
     def take_failures(self) -> list[str]:
         """The requests that were not served, since this was last asked."""
@@ -75,3 +91,5 @@ class Journal:
     def clear(self) -> None:
         """Forget the requests."""
         self._requests.clear()
+        self._sizes.clear()
+        self._size = 0

@@ -25,6 +25,11 @@ _FIRST_VERSIONS = {
 }
 """Timestamps that ask for something else, and since which version they do."""
 
+_TELLS_THEM_APART = (3, 9)
+"""Before this release any version asked for what was known, and other numbers were times (KAFKA-17331)."""
+
+_SINCE_THEN = (_LATEST_TIERED, _EARLIEST_PENDING_UPLOAD)
+
 _TELLS_EPOCHS = 4
 _KNOWS_NOT_AVAILABLE = 5
 _CONSUMER, _DEBUGGER = -1, -2
@@ -74,7 +79,8 @@ def _position(request: Request, topic: str, asked: Message) -> Position:
     """
     timestamp = asked.timestamp
     body = request.body
-    if timestamp < 0 and request.version < _FIRST_VERSIONS.get(timestamp, request.version + 1):
+    apart = request.cluster.release >= _TELLS_THEM_APART
+    if apart and timestamp < 0 and request.version < _FIRST_VERSIONS.get(timestamp, request.version + 1):
         raise KafkaError("UNSUPPORTED_VERSION")
     if body.isolation_level not in (_READ_UNCOMMITTED, _READ_COMMITTED):
         raise KafkaError("UNKNOWN_SERVER_ERROR")
@@ -86,7 +92,7 @@ def _position(request: Request, topic: str, asked: Message) -> Position:
     log = partition.log
     if timestamp in (_EARLIEST, _EARLIEST_LOCAL):
         return -1, log.start_offset, log.epoch_at(log.start_offset)
-    if timestamp in (_LATEST_TIERED, _EARLIEST_PENDING_UPLOAD):
+    if apart and timestamp in _SINCE_THEN:
         # Without tiered storage nothing is there, and nothing is on the way.
         return _NONE
     end = _readable(request, partition)

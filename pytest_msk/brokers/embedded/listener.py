@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 
 from pytest_msk.brokers.embedded.connection import Connection, Serve
 from pytest_msk.brokers.plane import Endpoint
@@ -40,6 +41,9 @@ class Listener:
         """
         if self._server is None:
             return
+        # Closing is not enough where a forked child has inherited the socket.
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self._server = None
         for connection in list(self._connections):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,13 +19,13 @@ class EmbeddedPlane:
     """Runs brokers in this process, or in a child process.
 
     Args:
-        process: whether in a child process.
+        process: whether in a child process, even where a thread would do.
     """
 
     name = "embedded"
 
     def __init__(self, *, process: bool = False) -> None:
-        self._make_host: Callable[[], Host] = ProcessHost if process else ThreadHost
+        self._process = process
         self._host: Host | None = None
         self._clusters: set[EmbeddedBrokers] = set()
         self._lock = threading.Lock()
@@ -66,12 +67,18 @@ class EmbeddedPlane:
     def _hosted(self) -> Host:
         with self._lock:
             if self._host is None:
-                self._host = self._make_host()
+                self._host = ProcessHost() if self._process or _threads_are_greenlets() else ThreadHost()
             return self._host
 
     def _forget(self, cluster: EmbeddedBrokers) -> None:
         with self._lock:
             self._clusters.discard(cluster)
+
+
+def _threads_are_greenlets() -> bool:
+    """Whether gevent has patched threads: clients that block would stop the brokers they wait for."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 class EmbeddedBrokers:
@@ -128,7 +135,7 @@ class EmbeddedBrokers:
             self._stopped = True
             self._brokers = ()
             host, self._host = self._host, None
-            if host is not None:
+            if host is not None and not host.inherited:
                 host.call("stop", self._number)
         self._on_stopped(self)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_msk.brokers.embedded.api import Request
-from pytest_msk.brokers.wire import errors
+from pytest_msk.brokers.wire import definitions, errors
 from pytest_msk.brokers.wire.message import Message
 
 
@@ -20,6 +20,7 @@ class _Level:
         answered: the response's field.
         copied: field of the response's element to that of the request's element.
         value: the response element's field for a request element that is no structure.
+        error: the response element's field for the error.
         below: the arrays inside the elements, where the errors are; without them they are here.
     """
 
@@ -27,6 +28,7 @@ class _Level:
     answered: str
     copied: Mapping[str, str] = field(default_factory=dict)
     value: str = ""
+    error: str = "error_code"
     below: _Level | None = None
 
     def answer(self, asked: Message, error: int) -> list[Message]:
@@ -34,10 +36,13 @@ class _Level:
 
     def _element(self, asked: Any, error: int) -> Message:
         if self.value:
-            return Message(**{self.value: asked}, error_code=error)
+            return Message(**{self.value: asked, self.error: error})
         copied = {name: getattr(asked, source) for name, source in self.copied.items()}
+        if copied.get("name", "") is None:
+            # A topic by its id; older answers have to name it.
+            copied["name"] = ""
         if self.below is None:
-            return Message(**copied, error_code=error)
+            return Message(**copied, **{self.error: error})
         return Message(**copied, **{self.below.answered: self.below.answer(asked, error)})
 
 
@@ -71,7 +76,9 @@ _BY_TOPIC: Mapping[str, _Level] = {
         "v3_and_below_topics",
         "results_by_topic_v3_and_below",
         _same("name"),
-        below=_Level("partitions", "results_by_partition", value="partition_index"),
+        below=_Level(
+            "partitions", "results_by_partition", value="partition_index", error="partition_error_code"
+        ),
     ),
     "DescribeProducers": _Level(
         "topics",
@@ -91,14 +98,44 @@ _BY_OTHER: Mapping[str, Sequence[_Level]] = {
     "OffsetFetch": [_Level("groups", "groups", _same("group_id"))],
     "FindCoordinator": [_Level("coordinator_keys", "coordinators", value="key")],
     "DescribeConfigs": [_Level("resources", "results", _same("resource_type", "resource_name"))],
+    "AlterClientQuotas": [_Level("entries", "entries", _same("entity"))],
     "AlterConfigs": [_Level("resources", "responses", _same("resource_type", "resource_name"))],
     "IncrementalAlterConfigs": [_Level("resources", "responses", _same("resource_type", "resource_name"))],
     "DescribeGroups": [_Level("groups", "groups", value="group_id")],
     "ConsumerGroupDescribe": [_Level("group_ids", "groups", value="group_id")],
     "DeleteGroups": [_Level("groups_names", "results", value="group_id")],
+    "ElectLeaders": [
+        _Level(
+            "topic_partitions",
+            "replica_election_results",
+            _same("topic"),
+            below=_Level("partitions", "partition_result", value="partition_id"),
+        )
+    ],
+    "WriteTxnMarkers": [
+        _Level(
+            "markers",
+            "markers",
+            _same("producer_id"),
+            below=_Level(
+                "topics",
+                "topics",
+                _same("name"),
+                below=_Level("partition_indexes", "partitions", value="partition_index"),
+            ),
+        )
+    ],
     "DescribeTransactions": [_Level("transactional_ids", "transaction_states", value="transactional_id")],
 }
 """The APIs whose answers have an error for each of something else that was asked for."""
+
+_OFFSETS_TELL_ERRORS = 2
+_OLD_OFFSETS = _Level(
+    "topics",
+    "topics",
+    _same("name"),
+    below=_Level("partition_indexes", "partitions", value="partition_index"),
+)
 
 _TOPIC_FIELDS = ("name", "topic")
 
@@ -140,17 +177,34 @@ def asks_for_nothing(api: str, body: Message) -> bool:
 def refusal(request: Request, body: Message, error: str) -> Message:
     """The answer that refuses all that a request asks, with an error by Kafka's name."""
     code = errors.code(error)
-    topics = _BY_TOPIC.get(request.api)
-    if topics is not None and not (request.api == "DeleteTopics" and body.topic_names):
-        return Message(**{topics.answered: topics.answer(body, code)})
-    if request.api == "DeleteTopics":
+    if request.api == "DeleteTopics" and body.topic_names:
         return Message(responses=[Message(name=name, error_code=code) for name in body.topic_names])
-    lists = {
-        level.answered: answers
-        for level in _BY_OTHER.get(request.api, ())
-        if (answers := level.answer(body, code))
-    }
-    return Message(**lists) if lists else Message(error_code=code)
+    if request.api == "AlterReplicaLogDirs":
+        return Message(results=_of_log_dirs(body, code))
+    levels = [level for level in (_BY_TOPIC.get(request.api),) if level] or _BY_OTHER.get(request.api, ())
+    if request.api == "OffsetFetch" and request.version < _OFFSETS_TELL_ERRORS:
+        levels = [_OLD_OFFSETS]
+    lists = {level.answered: answers for level in levels if (answers := level.answer(body, code))}
+    if lists or not has_field(request.api, request.version, "error_code"):
+        return Message(**lists)
+    return Message(error_code=code)
+
+
+def has_field(api: str, version: int, name: str) -> bool:
+    """Whether the answers of an API, in a version, have a field."""
+    fields = definitions.definition(api + "Response").struct.fields
+    return any(field.name == name and version in field.versions for field in fields)
+
+
+def _of_log_dirs(body: Message, error: int) -> list[Message]:
+    return [
+        Message(
+            topic_name=topic.name,
+            partitions=[Message(partition_index=index, error_code=error) for index in topic.partitions],
+        )
+        for directory in body.dirs
+        for topic in directory.topics
+    ]
 
 
 def _topic(element: Message) -> str | None:

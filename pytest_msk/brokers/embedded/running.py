@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from pytest_msk.brokers.baseline import Baseline
@@ -30,9 +30,9 @@ class RunningCluster:
     """
 
     def __init__(self, spec: ClusterSpec) -> None:
-        clock = LoopClock(asyncio.get_running_loop())
-        self.cluster = Cluster(spec, clock)
         self._journal = Journal()
+        clock = LoopClock(asyncio.get_running_loop(), self._journal.fail_later)
+        self.cluster = Cluster(spec, clock)
         self._faults = Faults(clock)
         self._listeners: dict[int, Listener] = {}
 
@@ -53,6 +53,15 @@ class RunningCluster:
         for listener in self._listeners.values():
             listener.release()
         self.cluster.close()
+
+    def check_brokers(self, ids: Iterable[int]) -> None:
+        """Make sure that there are brokers with these ids.
+
+        Raises:
+            MskUsageError: there is one that there is not.
+        """
+        for broker_id in ids:
+            self.cluster.broker(broker_id)
 
     def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
         """Stop one broker, as `Cluster.stop_broker` says; the port refuses clients meanwhile."""

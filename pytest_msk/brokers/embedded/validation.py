@@ -23,8 +23,10 @@ Settings = Callable[[str], Any]
 
 _NO_LIMIT = 2**63 - 1
 _ALWAYS_READ = 8
-"""Up to so many records are read in any case. To read all the records of large batches takes longer than
-all else does, so what the header says of them is believed, unless a setting asks for more."""
+_ALWAYS_DECOMPRESSED = 4096
+"""Up to so many records, of so many bytes where they are compressed, are read in any case. To read all the
+records of large batches takes longer than all else does, so what the header says of them is believed, unless
+a setting asks for more."""
 
 
 class RecordsRefusedError(KafkaError):
@@ -100,13 +102,16 @@ class Validator:
             or (by_broker and batch.log_append_time)
         )
         codec = batch.compression
-        small = codec == "none" and batch.count <= _ALWAYS_READ
+        small = batch.count <= _ALWAYS_READ and (codec == "none" or batch.size <= _ALWAYS_DECOMPRESSED)
         if not (compacted or doubtful or small):
             return batch.max_timestamp
         if not compression.installed(codec):
             if not by_broker and not earliest <= batch.max_timestamp <= latest:
                 raise KafkaError("INVALID_TIMESTAMP", "the records' timestamps are out of range")
             return batch.max_timestamp
+        if small:
+            # Keys, values and headers too; `_checked` looks at times and keys alone.
+            batch.records()
         return _checked(batch, (earliest, latest), compacted=compacted, by_broker=by_broker)
 
     def _times(self, now: int) -> tuple[int, int]:

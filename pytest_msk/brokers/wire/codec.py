@@ -6,8 +6,8 @@ What reads or writes a message is made from its definition when it is first need
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from struct import Struct as Packing
+from typing import NamedTuple
 
 from pytest_msk.brokers.wire import definitions
 from pytest_msk.brokers.wire.decoding import FAULTS as DECODING_FAULTS
@@ -38,8 +38,7 @@ _KEY_AND_VERSION = Packing(">hh")
 _SIZE = Packing(">i")
 
 
-@dataclass(slots=True)
-class RequestHeader:
+class RequestHeader(NamedTuple):
     """What comes before a request's body.
 
     Attributes:

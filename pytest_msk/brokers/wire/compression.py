@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import mmap
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +17,13 @@ from pytest_msk.errors import MskError
 
 NAMES = ("none", "gzip", "snappy", "lz4", "zstd")
 """By the number in a batch's attributes."""
+
+LARGEST = 104_857_600
+"""Bytes that the records of a batch may have in all, decompressed: no request brings more uncompressed ones.
+
+Kafka reads records as it decompresses them; here they are decompressed first, and a kilobyte of zstd may
+stand for gigabytes.
+"""
 
 _Convert = Callable[[bytes], bytes]
 
@@ -48,7 +57,7 @@ def decompress(codec: str, data: bytes) -> bytes:
 
     Raises:
         CodecNotInstalledError: there is no library for it; the message names those that will do.
-        KafkaError: ``CORRUPT_MESSAGE``: they are not in that codec.
+        KafkaError: ``UNKNOWN_SERVER_ERROR``, as of brokers: they are not in that codec, or too many.
     """
     if codec == "none":
         return data
@@ -57,7 +66,7 @@ def decompress(codec: str, data: bytes) -> bytes:
     except CodecNotInstalledError:
         raise
     except Exception as error:  # each library has errors of its own, RuntimeError among them
-        raise KafkaError("CORRUPT_MESSAGE", f"records that are no {codec}: {error}") from error
+        raise KafkaError("UNKNOWN_SERVER_ERROR", f"records that are no {codec}: {error}") from error
 
 
 def _needed(codec: str) -> _Codec:
@@ -74,7 +83,7 @@ def _needed(codec: str) -> _Codec:
 @cache
 def _codec(codec: str) -> _Codec | None:
     if codec == "gzip":
-        return _Codec(lambda data: gzip.compress(data, mtime=0), gzip.decompress)
+        return _Codec(lambda data: gzip.compress(data, mtime=0), _frames(_gzip_frame))
     for _, module, make in _LIBRARIES[codec]:
         try:
             return make(importlib.import_module(module))
@@ -83,11 +92,49 @@ def _codec(codec: str) -> _Codec | None:
     return None
 
 
+def _frames(begin: Callable[[], Any]) -> _Convert:
+    """Reads frames one behind the other; ``begin`` makes what decompresses one, as in `zlib`."""
+
+    def read(data: bytes) -> bytes:
+        parts, left = [], LARGEST
+        while data:
+            frame = begin()
+            parts.append(frame.decompress(data, left + 1))
+            left -= len(parts[-1])
+            _check_room(left)
+            if not frame.eof:
+                raise ValueError("a frame has no end")
+            data = (frame.unused_data or b"").lstrip(b"\0")
+        return b"".join(parts)
+
+    return read
+
+
+def _into_room(decompress_into: Callable[[bytes, mmap.mmap], int]) -> _Convert:
+    """Reads by what writes to a buffer. Of the buffer's memory only so much is taken as is written to."""
+
+    def read(data: bytes) -> bytes:
+        with mmap.mmap(-1, LARGEST) as room:
+            return room[: decompress_into(data, room)]
+
+    return read
+
+
+def _check_room(left: int) -> None:
+    if left < 0:
+        raise ValueError(f"more than {LARGEST} bytes when decompressed")
+
+
+def _gzip_frame() -> Any:
+    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+
 # What snappy-java puts in front of its blocks: a name, the version, and the least version that can read it.
 _XERIAL = b"\x82SNAPPY\x00" + struct.pack(">ii", 1, 1)
 _XERIAL_NAME = _XERIAL[:8]
 _XERIAL_BLOCK = 32 * 1024
 _LENGTH = struct.Struct(">i")
+_ZSTD_PIECE = 256
 
 
 def _xerial(compress_raw: _Convert, decompress_raw: _Convert) -> _Codec:
@@ -100,20 +147,36 @@ def _xerial(compress_raw: _Convert, decompress_raw: _Convert) -> _Codec:
             parts += _LENGTH.pack(len(block)), block
         return b"".join(parts)
 
+    def block(data: bytes, room: int) -> bytes:
+        _check_room(room - _size_of_snappy(data))
+        return decompress_raw(data)
+
     def read(data: bytes) -> bytes:
         if not data.startswith(_XERIAL_NAME):
-            return decompress_raw(data)
-        parts, at = [], len(_XERIAL)
+            return block(data, LARGEST)
+        parts, at, left = [], len(_XERIAL), LARGEST
         while at < len(data):
             (size,) = _LENGTH.unpack_from(data, at)
             at += _LENGTH.size
             if not 0 < size <= len(data) - at:
                 raise ValueError(f"a block of {size} bytes where {len(data) - at} are left")
-            parts.append(decompress_raw(data[at : at + size]))
+            parts.append(block(data[at : at + size], left))
+            left -= len(parts[-1])
             at += size
         return b"".join(parts)
 
     return _Codec(write, read)
+
+
+def _size_of_snappy(data: bytes) -> int:
+    """How large a block says that it will be: a number of variable length comes first."""
+    size = shift = 0
+    for byte in data[:5]:
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:  # noqa: PLR2004  # the highest bit says that there is more
+            break
+    return size
 
 
 def _cramjam_snappy(library: Any) -> _Codec:
@@ -134,36 +197,39 @@ def _cramjam_lz4(library: Any) -> _Codec:
         frame.compress(data)
         return bytes(frame.finish())
 
-    return _Codec(write, lambda data: bytes(library.lz4.decompress(data)))
+    return _Codec(write, _into_room(library.lz4.decompress_into))
 
 
 def _lz4_frame(library: Any) -> _Codec:
     return _Codec(
         lambda data: bytes(library.compress(data, block_linked=False, store_size=False)),
-        lambda data: bytes(library.decompress(data)),
+        _frames(library.LZ4FrameDecompressor),
     )
 
 
 def _cramjam_zstd(library: Any) -> _Codec:
-    return _Codec(
-        lambda data: bytes(library.zstd.compress(data)), lambda data: bytes(library.zstd.decompress(data))
-    )
+    return _Codec(lambda data: bytes(library.zstd.compress(data)), _into_room(library.zstd.decompress_into))
 
 
 def _zstandard(library: Any) -> _Codec:
     def read(data: bytes) -> bytes:
         # Java's frames do not tell their size, which the plain `decompress` asks for.
         frame = library.ZstdDecompressor().decompressobj()
-        plain: bytes = frame.decompress(data)
-        if not frame.eof:
-            raise ValueError("the frame has no end")
-        return plain
+        parts, left = [], LARGEST
+        # A block of 128 KiB may have but four bytes.
+        for at in range(0, len(data), _ZSTD_PIECE):
+            parts.append(frame.decompress(data[at : at + _ZSTD_PIECE]))
+            left -= len(parts[-1])
+            _check_room(left)
+            if frame.eof:
+                return b"".join(parts)
+        raise ValueError("the frame has no end")
 
     return _Codec(library.compress, read)
 
 
 def _standard_zstd(library: Any) -> _Codec:
-    return _Codec(library.compress, library.decompress)
+    return _Codec(library.compress, _frames(library.ZstdDecompressor))
 
 
 _LIBRARIES: dict[str, tuple[tuple[str, str, Callable[[Any], _Codec]], ...]] = {

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_msk.brokers.wire.message import NO_ID, Message
-
-TABLES = Path(__file__).with_name("tables")
 
 _EVER = 1 << 15
 
@@ -46,8 +44,7 @@ class Versions:
         return self.low <= version <= self.high
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """A field of a message or of a structure in one.
 
     Attributes:
@@ -92,8 +89,7 @@ class Field:
         return bool(value == self.default)
 
 
-@dataclass(frozen=True, slots=True)
-class Struct:
+class Struct(NamedTuple):
     """A message, or a structure inside one."""
 
     name: str
@@ -109,8 +105,7 @@ class Struct:
         return all(name in fields and fields[name].is_default(value) for name, value in vars(message).items())
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """One message of the protocol.
 
     Attributes:
@@ -122,6 +117,16 @@ class Definition:
     versions: Versions
     flexible: Versions
     struct: Struct
+
+
+def table(name: str) -> dict[str, Any]:
+    """What a generated table has, without the note of where it is from."""
+    # Without pathlib, which takes longer to import than the table to read.
+    path = os.path.join(os.path.dirname(__file__), "tables", f"{name}.json")
+    with open(path, encoding="utf-8") as file:
+        found: dict[str, Any] = json.load(file)
+    del found["source"]
+    return found
 
 
 @functools.cache
@@ -179,6 +184,4 @@ def _value(default: Any, kind: str) -> Any:
 
 @functools.cache
 def _messages() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads((TABLES / "messages.json").read_text(encoding="utf-8"))
-    del table["source"]
-    return table
+    return table("messages")

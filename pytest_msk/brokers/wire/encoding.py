@@ -30,7 +30,7 @@ def _written_varint(value: int) -> bytes:
     return bytes(written)
 
 
-_SMALL = [_written_varint(value) for value in range(1024)]
+_SMALL = [_written_varint(value) for value in range(128)]
 
 
 def unsigned_varint(value: int) -> bytes:

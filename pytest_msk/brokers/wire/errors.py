@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
-from pytest_msk.brokers.wire.definitions import TABLES
+from pytest_msk.brokers.wire.definitions import table
 
 NONE = 0
 
-CODES: dict[str, int] = json.loads((TABLES / "errors.json").read_text(encoding="utf-8"))
+CODES: dict[str, int] = table("errors")
 """Names as in ``org.apache.kafka.common.protocol.Errors``."""
-
-del CODES["source"]
 
 _NAMES = {code: name for name, code in CODES.items()}
 

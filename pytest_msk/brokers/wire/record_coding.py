@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -161,9 +161,8 @@ def _headers(data: bytes, at: int, end: int) -> tuple[tuple[tuple[str, bytes | N
     return tuple(headers), at
 
 
-def outline(data: bytes, count: int, base_timestamp: int, time: int | None) -> list[RecordOutline]:
+def outline(data: bytes, count: int, base_timestamp: int, time: int | None) -> Iterator[RecordOutline]:
     """What a broker looks at in the records of a batch; arguments and errors as of `decode`."""
-    outlines = []
     at = 0
     try:
         for _ in range(count):
@@ -172,12 +171,11 @@ def outline(data: bytes, count: int, base_timestamp: int, time: int | None) -> l
             offset, at = _number(data, at)
             timestamp = base_timestamp + delta if time is None else time
             # The lowest bit of the key's length is its sign; there is no key where that is negative.
-            outlines.append(RecordOutline(offset, timestamp, data[at] & 1 == 0))
+            yield RecordOutline(offset, timestamp, data[at] & 1 == 0)
             at = end
     except IndexError:
         raise _invalid("fewer records than there should be") from None
     _check_end(data, at)
-    return outlines
 
 
 def _bounds(data: bytes, at: int) -> tuple[int, int]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pytest_msk.brokers.wire.definitions import TABLES
+from pytest_msk.brokers.wire.definitions import table
 
 _FIRST = (2, 2)
 
@@ -34,13 +33,9 @@ def _at(release: tuple[int, ...], history: dict[tuple[int, ...], range | None]) 
 
 @functools.cache
 def _histories() -> dict[str, dict[tuple[int, ...], range | None]]:
-    table: dict[str, dict[str, str | None]] = json.loads(
-        (TABLES / "releases.json").read_text(encoding="utf-8")
-    )
-    del table["source"]
     return {
         api: {_release(since): _versions(versions) for since, versions in history.items()}
-        for api, history in table.items()
+        for api, history in table("releases").items()
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from pytest_msk import MskCluster, MskUsageError, mock_msk
 from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.embedded.api import Request
-from pytest_msk.brokers.wire import errors, records
+from pytest_msk.brokers.wire import codec, errors, records
 from pytest_msk.brokers.wire.client import Connection
 from pytest_msk.brokers.wire.errors import KafkaError
 from pytest_msk.brokers.wire.message import Message
@@ -106,6 +107,21 @@ def test_a_dropped_connection_did_nothing(cluster: MskCluster, client: Client) -
     with cluster.drop("Produce", times=1), pytest.raises(KafkaError, match="NETWORK_EXCEPTION"):
         client.produce("orders")
     assert cluster.records("orders") == []
+
+
+def test_a_dropped_connection_is_reset(cluster: MskCluster) -> None:
+    at = cluster.brokers[0]
+    with cluster.drop("ApiVersions") as fault, socket.create_connection((at.host, at.port), 10) as connected:
+        connected.sendall(codec.request_frame("ApiVersions", 0, 1, "tester", Message()))
+        with pytest.raises(ConnectionResetError):
+            connected.recv(1)
+        assert fault.fired == 1
+
+
+def test_nobody_is_cut_off_beside_a_broker_that_there_is_not(cluster: MskCluster, client: Client) -> None:
+    with pytest.raises(MskUsageError, match="no broker 9: it has 1, 2, 3"):
+        cluster.partition(1, 9)
+    assert client.ask("Metadata", 1, topics=[]).brokers
 
 
 def test_a_delayed_answer_comes_late(cluster: MskCluster, client: Client) -> None:

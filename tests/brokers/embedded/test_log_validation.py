@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -335,9 +336,13 @@ def test_offsets_in_a_batch_are_made_consecutive_when_it_is_rewritten() -> None:
 def test_records_that_are_not_in_their_codec() -> None:
     data = batch(b"a" * 100, compression="gzip")
     broken = changed(data, len(data) - 10, b"\xff" * 10)
-    refuse("CORRUPT_MESSAGE", broken, cleanup_policy=["compact"])
-    # Elsewhere nothing is decompressed: it is passed on as it came.
-    log().append(memoryview(broken), 0)
+    refuse("UNKNOWN_SERVER_ERROR", broken)
+    refuse("UNKNOWN_SERVER_ERROR", broken, cleanup_policy=["compact"])
+
+
+def test_large_batches_are_passed_on_as_they_came() -> None:
+    data = batch(random.Random(7).randbytes(5000), compression="gzip")  # noqa: S311
+    log().append(memoryview(changed(data, len(data) - 10, b"\xff" * 10)), 0)
 
 
 @pytest.mark.parametrize("make", [lambda: timed(START), lambda: batch(b"a", compression="gzip")])
