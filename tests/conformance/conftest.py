@@ -13,6 +13,7 @@ from tests.docker_engine import NEWER_VERSION, require_docker
 from tests.leaks import collect_sockets
 
 PLANES = ["embedded", "docker"]
+RACK_AWARE = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 
 
 # By package: containers take seconds to start, and no other test meets the patched boto3.
@@ -31,7 +32,7 @@ def shared_one(msk: MockMsk) -> MskCluster:
 
 @pytest.fixture(scope="package")
 def shared_three(msk: MockMsk) -> MskCluster:
-    return msk.cluster(name="three", brokers=3)
+    return msk.cluster(name="three", brokers=3, configuration={"replica.selector.class": RACK_AWARE})
 
 
 # Clients do not outlive their test, as brokers may stop in the next one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_msk import MskError
+from pytest_msk import MskCluster, MskError
 from pytest_msk.brokers.wire import errors
 from pytest_msk.brokers.wire.message import Message
 from tests.conformance.wire import Wire, batch, values
@@ -84,6 +84,13 @@ def test_a_broker_dies_without_a_word(wires: Wire) -> None:
     wires.served(lonely)
     assert values(wires.fetch(lonely, 0)) == [b"kept"]
     cluster.wait_for(lambda: set(wires.partition(topic).isr) == {1, 2, 3})
+
+
+def test_a_cluster_is_asked_as_soon_as_a_broker_has_died(three: MskCluster) -> None:
+    topic = three.unique_topic()
+    three.stop_broker(1, graceful=False)
+    assert topic in {found.name for found in three.topics()}
+    assert topic not in {group.id for group in three.groups()}
 
 
 def test_a_leader_that_holds_no_replica_is_given_one(wires: Wire) -> None:

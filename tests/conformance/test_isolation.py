@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from pytest_msk import MskCluster
 from pytest_msk.brokers.admin import Admin
 from pytest_msk.brokers.wire.message import Message
-from tests.conformance.test_groups import commit, stable
+from tests.conformance.test_groups import commit, describe, stable
 from tests.conformance.test_transactions import Producer
 from tests.conformance.wire import Wire, batch, values
 
@@ -56,6 +58,19 @@ def test_groups(wire: Wire) -> None:
     assert {group.id for group in cluster.groups()} & {older, newer, with_member} == {older}
     assert cluster.committed(older) == {(topic, 0): 1}
     assert cluster.committed(newer) == {}
+
+
+@pytest.mark.parametrize("assignment", [b"x", b"anything", b"\0\0\0\0\0\1\0\1\xff\0\0\0\0"], ids=repr)
+def test_a_member_whose_assignment_is_no_consumer_s(wire: Wire, assignment: bytes) -> None:
+    cluster = wire.cluster
+    group = wire.topic("group")
+    with isolated(cluster):
+        member = stable(wire, group, assignment=assignment)
+        assert describe(wire, group).members[0].member_assignment == assignment
+        with Admin(cluster.bootstrap_servers) as admin:
+            found = admin.group(group)
+        assert [(each.id, each.partitions) for each in found.members] == [(member.member_id, ())]
+    assert group not in {each.id for each in cluster.groups()}
 
 
 def test_settings(wire: Wire) -> None:

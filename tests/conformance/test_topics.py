@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
+from pytest_msk.brokers.admin import Admin, Partition
 from pytest_msk.brokers.wire import errors
 from pytest_msk.brokers.wire.message import Message
 from tests.conformance.wire import Wire, batch, named
@@ -52,6 +55,18 @@ def test_what_a_new_topic_is_told_to_be(wire: Wire) -> None:
     assert found["min.insync.replicas"] == ("1", "static")
     wire.cluster.wait_for(lambda: name in {topic.name for topic in wire.cluster.topics()})
     assert create(wire, name).error == "TOPIC_ALREADY_EXISTS"
+
+
+def test_a_new_topic_takes_records_at_once(wire: Wire, wires: Wire) -> None:
+    def errors_of(ask: Callable[..., Message], topic: str, partitions: Sequence[Partition]) -> set[str]:
+        return {ask(topic, index=each.id, broker=each.leader).error for each in partitions}
+
+    for each in [wire, wires] * 3:
+        name = each.cluster.unique_topic(partitions=3)
+        assert errors_of(partial(each.produce, records=batch(b"a")), name, each.partitions(name)) == {"NONE"}
+        with Admin(each.cluster.bootstrap_servers) as admin:
+            added = admin.add_partitions(name, 5).partitions[3:]
+        assert errors_of(partial(each.fetch, offset=0), name, added) == {"NONE"}
 
 
 def test_a_topic_that_is_only_checked(wire: Wire) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_msk.brokers.wire import errors
 from pytest_msk.brokers.wire.message import Message
-from tests.conformance.wire import LATEST, Wire, batch, named, values
+from tests.conformance.wire import LATEST, TIME, Wire, batch, named, values
 
 
 class Producer:
@@ -34,20 +34,16 @@ class Producer:
     def add(self, topic: str, index: int = 0, **changed: Any) -> str:
         who = {f"v3_and_below_{key}": value for key, value in self._who(**changed).items()}
         topics = [Message(name=topic, partitions=[index])]
-        broker = self.wire.coordinator(self.transactional_id, 1)
-        found = ""
-
-        def is_answered() -> bool:
-            nonlocal found
-            answer = self.wire.ask(
-                "AddPartitionsToTxn", broker=broker, highest=3, v3_and_below_topics=topics, **who
-            )
-            [result] = answer.results_by_topic_v3_and_below
-            found = errors.name(result.results_by_partition[0].partition_error_code)
-            return found != "CONCURRENT_TRANSACTIONS"
-
-        self.wire.cluster.wait_for(is_answered)
-        return found
+        answer = self.wire.to_coordinator(
+            self.transactional_id,
+            "AddPartitionsToTxn",
+            kind=1,
+            highest=3,
+            v3_and_below_topics=topics,
+            **who,
+        )
+        [result] = answer.results_by_topic_v3_and_below
+        return errors.name(result.results_by_partition[0].partition_error_code)
 
     def send(self, topic: str, value: bytes, index: int = 0) -> str:
         sequence = self._sequences.get((topic, index), 0)
@@ -82,9 +78,9 @@ class Producer:
             partition_index=0, committed_offset=offset, committed_leader_epoch=-1, committed_metadata=""
         )
         asked = {"generation_id_or_member_epoch": -1, "member_id": "", **fields, **self._who()}
-        answer = self.wire.ask(
+        answer = self.wire.to_coordinator(
+            group,
             "TxnOffsetCommit",
-            broker=self.wire.coordinator(group),
             highest=3,
             group_id=group,
             topics=[Message(name=topic, partitions=[part])],
@@ -228,6 +224,35 @@ def test_a_transactional_id_that_nobody_uses(wire: Wire) -> None:
     assert named(answer.transaction_states[0]).error == "TRANSACTIONAL_ID_NOT_FOUND"
 
 
+def test_a_transaction_is_described(wires: Wire) -> None:
+    topic = wires.topic(partitions=3)
+    producer = Producer(wires, topic)
+    coordinator = wires.coordinator(topic, 1)
+
+    def described(broker: int = coordinator) -> Message:
+        answer = wires.ask("DescribeTransactions", broker=broker, transactional_ids=[topic])
+        return named(answer.transaction_states[0])
+
+    found = described()
+    assert (found.error, found.transactional_id, found.transaction_state) == ("NONE", topic, "Empty")
+    assert (found.producer_id, found.producer_epoch) == (producer.id, producer.epoch)
+    assert (found.transaction_timeout_ms, found.transaction_start_time_ms, found.topics) == (60_000, -1, [])
+    for index in (2, 0):
+        assert producer.add(topic, index) == "NONE"
+    found = described()
+    assert found.transaction_state == "Ongoing"
+    assert found.transaction_start_time_ms >= TIME
+    assert {each.topic: sorted(each.partitions) for each in found.topics} == {topic: [0, 2]}
+    other = next(broker.id for broker in wires.cluster.brokers if broker.id != coordinator)
+    assert described(other).error == "NOT_COORDINATOR"
+    assert topic not in {
+        each.transactional_id for each in wires.ask("ListTransactions", broker=other).transaction_states
+    }
+    assert producer.end(commit=True) == "NONE"
+    wires.cluster.wait_for(lambda: described().transaction_state == "CompleteCommit")
+    assert described().topics == []
+
+
 def test_producers_of_a_partition_are_described(wire: Wire, topic: str, producer: Producer) -> None:
     assert producer.add(topic) == "NONE"
     assert producer.send(topic, b"in") == "NONE"
@@ -239,3 +264,23 @@ def test_producers_of_a_partition_are_described(wire: Wire, topic: str, producer
     assert (active.producer_id, active.producer_epoch, active.last_sequence) == (producer.id, 0, 0)
     assert active.current_txn_start_offset == 0
     assert producer.end(commit=False) == "NONE"
+
+
+def test_producers_are_told_by_whoever_holds_a_replica(wires: Wire) -> None:
+    topic = wires.topic(replication_factor=2)
+    found = wires.partition(topic)
+    producer = wires.init_producer()
+    records = batch(b"a", b"b", producer_id=producer.producer_id, producer_epoch=0, base_sequence=0)
+    assert wires.produce(topic, records).error == "NONE"
+    asked = [Message(name=topic, partition_indexes=[0])]
+
+    def described(broker: int) -> Message:
+        return named(wires.ask("DescribeProducers", broker=broker, topics=asked).topics[0].partitions[0])
+
+    for replica in found.replicas:
+        [active] = described(replica).active_producers
+        assert (active.producer_id, active.producer_epoch) == (producer.producer_id, 0)
+        assert (active.last_sequence, active.last_timestamp) == (1, TIME + 1)
+        assert (active.coordinator_epoch, active.current_txn_start_offset) == (-1, -1)
+    [stranger] = {broker.id for broker in wires.cluster.brokers} - set(found.replicas)
+    assert described(stranger).error == "NOT_LEADER_OR_FOLLOWER"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from pytest_msk import MskCluster
@@ -33,10 +33,16 @@ _NOT_YET = frozenset(
 
 
 class Wire:
-    """Asks the leader, the coordinator or a named broker of a cluster, in the newest version it has."""
+    """Asks the leader, the coordinator or a named broker of a cluster, in the newest version it has.
+
+    Attributes:
+        cluster: the cluster.
+        home: the broker to ask what any of them can answer.
+    """
 
     def __init__(self, cluster: MskCluster) -> None:
         self.cluster = cluster
+        self.home = cluster.brokers[0].id
         self._client = Client(cluster.bootstrap_servers, until=self.until())
 
     def __enter__(self) -> Self:
@@ -52,28 +58,30 @@ class Wire:
     def ask(
         self, api: str, *, broker: int | None = None, highest: int | None = None, **fields: Any
     ) -> Message:
-        number = self.cluster.brokers[0].id if broker is None else broker
+        number = self.home if broker is None else broker
         limit = _NEWEST.get(api) if highest is None else highest
         return self._client.ask(number, api, Message(**fields), self.until(), limit)
 
     def topic(self, prefix: str = "topic", **shape: Any) -> str:
-        """Make a topic that nobody else uses, and return its name when its leaders serve it."""
-        return self.served(self.cluster.unique_topic(prefix, **shape))
+        """Make a topic that nobody else uses, and return its name."""
+        return self.cluster.unique_topic(prefix, **shape)
 
     def served(self, topic: str) -> str:
         """The topic's name, once its leaders serve it: containers name them a moment before."""
-        [found] = [found for found in self.cluster.topics() if found.name == topic]
+        indexes = [partition.id for partition in self.partitions(topic)]
 
         def is_served() -> bool:
-            indexes = [partition.id for partition in found.partitions]
             return all(self.list_offset(topic, LATEST, index=index).error == "NONE" for index in indexes)
 
         self.cluster.wait_for(is_served)
         return topic
 
-    def partition(self, topic: str, index: int = 0) -> Partition:
+    def partitions(self, topic: str) -> Sequence[Partition]:
         [found] = [found for found in self.cluster.topics() if found.name == topic]
-        return found.partitions[index]
+        return found.partitions
+
+    def partition(self, topic: str, index: int = 0) -> Partition:
+        return self.partitions(topic)[index]
 
     def leader(self, topic: str, index: int = 0) -> int:
         if len(self.cluster.brokers) == 1:
@@ -115,6 +123,7 @@ class Wire:
         committed: bool = False,
         epoch: int = -1,
         max_bytes: int = 1 << 20,
+        rack: str = "",
     ) -> Message:
         """The partition's part of the answer; `error` is its error's name."""
         part = Message(
@@ -128,6 +137,7 @@ class Wire:
             max_bytes=1 << 24,
             isolation_level=int(committed),
             session_epoch=-1,
+            rack_id=rack,
             topics=[Message(topic=topic, partitions=[part])],
         )
         return named(answer.responses[0].partitions[0])
@@ -175,11 +185,10 @@ class Wire:
 
     def coordinator(self, key: str, kind: int = 0) -> int:
         """The broker that coordinates a group (0) or a transactional id (1), once there is one."""
-        broker = next(iter(self._client.brokers()))
         found: list[Message] = []
 
         def is_there() -> bool:
-            answer = self.ask("FindCoordinator", broker=broker, key_type=kind, coordinator_keys=[key])
+            answer = self.ask("FindCoordinator", key_type=kind, coordinator_keys=[key])
             found[:] = answer.coordinators
             return bool(found[0].error_code == 0)
 
@@ -189,7 +198,7 @@ class Wire:
     def to_coordinator(
         self, key: str, api: str, *, kind: int = 0, highest: int | None = None, **fields: Any
     ) -> Message:
-        """An answer of the coordinator, once it has loaded."""
+        """An answer of the coordinator, once it has loaded, and has ended the transaction before."""
         return self._once_loaded(
             lambda: self.ask(api, broker=self.coordinator(key, kind), highest=highest, **fields)
         )
@@ -206,10 +215,21 @@ class Wire:
 
         def is_loaded() -> bool:
             answers[:] = [named(ask())]
-            return answers[0].error not in _NOT_YET
+            return _NOT_YET.isdisjoint(_errors(answers[0]))
 
         self.cluster.wait_for(is_loaded)
         return answers[0]
+
+
+def _errors(message: Message) -> Iterator[str]:
+    """The names of all errors that an answer has, of the whole and of its parts."""
+    for field, value in vars(message).items():
+        if field.endswith("error_code"):
+            yield errors.name(value)
+        elif isinstance(value, list):
+            for part in value:
+                if isinstance(part, Message):
+                    yield from _errors(part)
 
 
 def named(message: Message) -> Message:

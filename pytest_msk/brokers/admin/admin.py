@@ -88,7 +88,7 @@ class Admin:
         replication_factor: int | None = None,
         configs: Mapping[str, str] | None = None,
     ) -> Topic:
-        """Make a topic; return it when all brokers know it and every partition has a leader.
+        """Make a topic; return it when all brokers know it and every partition's leader serves it.
 
         Args:
             name: the topic's name.
@@ -102,7 +102,7 @@ class Admin:
         """
         home = self._home()
         topic_id = home.create_topic(name, partitions, replication_factor, configs or {})
-        self._everywhere(home, f"topic {name}", lambda broker: broker.leads(name, topic_id))
+        self._everywhere(home, f"topic {name}", lambda broker: broker.serves(name, topic_id))
         return home.topic(name)
 
     def delete_topic(self, name: str) -> None:
@@ -129,7 +129,7 @@ class Admin:
         return self._home().topic(name)
 
     def add_partitions(self, name: str, total: int) -> Topic:
-        """Give a topic more partitions; return it when all brokers know them and each has a leader.
+        """Give a topic more partitions; return it when all brokers know them and their leaders serve them.
 
         Args:
             name: the topic's name.
@@ -142,7 +142,7 @@ class Admin:
         topic = home.topic(name)
         home.add_partitions(name, total)
         what = f"{total} partitions of topic {name}"
-        self._everywhere(home, what, lambda broker: broker.leads(name, topic.id, total))
+        self._everywhere(home, what, lambda broker: broker.serves(name, topic.id, total))
         return home.topic(name)
 
     def move_leader(self, name: str, partition: int, broker_id: int) -> None:
@@ -170,12 +170,15 @@ class Admin:
     def move_coordinator(self, group_id: str, broker_id: int) -> None:
         """Have a broker coordinate a group, and all groups of the same partition of ``__consumer_offsets``.
 
+        Returns when it has read what the groups have committed, and answers.
+
         Raises:
             KafkaRequestError: as `move_leader`.
         """
         self._coordinated("group", group_id, lambda broker: broker)
         partitions = len(self.topic(GROUP_OFFSETS).partitions)
         self.move_leader(GROUP_OFFSETS, partition_of(group_id, partitions), broker_id)
+        self.committed(group_id)
 
     def describe_configs(self, name: str) -> dict[str, ConfigValue]:
         """All of a topic's settings with the values in effect, by name.
@@ -313,7 +316,7 @@ class Admin:
                         raise
                     failure = error
                 else:
-                    return replace(broker, id=leader) if leader in brokers else broker
+                    return _beside(broker, leader) if leader in brokers else broker
             pause(until, failure)
             self._client.find_brokers(until)
 
@@ -380,6 +383,20 @@ class Admin:
             late = ", ".join(str(broker.id) for broker in brokers)
             text = f"accepted, but after {self._timeout:g} s broker {late} has not seen {what}"
             pause(home.until, KafkaRequestError(TIMED_OUT, text))
+
+
+def _beside(broker: Broker, leader: int) -> Broker:
+    """The broker beside the active controller, unless it died and ``broker`` has not heard of that."""
+    if leader == broker.id:
+        return broker
+    found = replace(broker, id=leader)
+    try:
+        found.active_controller()
+    except KafkaRequestError as error:
+        if error.code_name not in _ASK_ANOTHER:
+            raise
+        return broker
+    return found
 
 
 def _elect(broker: Broker, topic: str, partition: int) -> None:

@@ -118,10 +118,28 @@ class Broker:
                 return False
             raise
 
-    def leads(self, name: str, topic_id: str, partitions: int = 1) -> bool:
-        """Whether it knows that topic with so many partitions, and a leader for each."""
+    def serves(self, name: str, topic_id: str, partitions: int = 1) -> bool:
+        """Whether it knows that topic with so many partitions and a leader for each, and is one if named so.
+
+        It tells who leads a moment before it does so itself.
+        """
         topic = self.topic(name)
-        return topic.id == topic_id and topic.led and len(topic.partitions) >= partitions
+        return (
+            topic.id == topic_id
+            and topic.led
+            and len(topic.partitions) >= partitions
+            and self._leads(name, [each.id for each in topic.partitions if each.leader == self.id])
+        )
+
+    def _leads(self, name: str, partitions: Sequence[int]) -> bool:
+        """Whether it leads partitions by its own account."""
+        if not partitions:
+            return True
+        # Asks for nothing; only leaders answer. Tests have faults and records of what clients use rather.
+        asked = [Message(partition=each, leader_epoch=0) for each in partitions]
+        answer = self._ask("OffsetForLeaderEpoch", Message(topics=[Message(topic=name, partitions=asked)]))
+        told = {errors.name(each.error_code) for each in answer.topics[0].partitions}
+        return told.isdisjoint({"NOT_LEADER_OR_FOLLOWER", UNKNOWN_TOPIC})
 
     def create_topic(
         self, name: str, partitions: int | None, replication_factor: int | None, configs: Mapping[str, str]
@@ -329,12 +347,18 @@ class Broker:
 
 
 def _assigned(assignment: bytes) -> tuple[tuple[str, int], ...]:
-    """What consumers' leader writes for a member: topics and partitions (``ConsumerProtocolAssignment``)."""
+    """What consumers' leader writes for a member: topics and partitions (``ConsumerProtocolAssignment``).
+
+    Nothing where it is something else: brokers do not look into it, whoever calls itself a consumer.
+    """
     if not assignment:
         return ()
     # Later versions add to the end of what the first has.
     version = min(int.from_bytes(assignment[:2], "big"), 3)
-    found = codec.decode("ConsumerProtocolAssignment", version, memoryview(assignment)[2:])
+    try:
+        found = codec.decode("ConsumerProtocolAssignment", version, memoryview(assignment)[2:])
+    except codec.Malformed:
+        return ()
     return tuple(
         (topic.topic, partition) for topic in found.assigned_partitions for partition in topic.partitions
     )

@@ -141,7 +141,7 @@ class Member:
         client_id: what the client calls itself.
         host: where it is, as Kafka writes it: ``/127.0.0.1``.
         partitions: what it has been given, as topic and partition; of a classic group's member that is no
-            consumer, nothing is known.
+            consumer, or was not given what consumers are, nothing is known.
     """
 
     id: str
