@@ -53,10 +53,12 @@ class Pool:
         service: MskService,
         plane: Callable[[Backend], Plane],
         client: Callable[[], Any],
+        own_client: Callable[[], Any],
     ) -> None:
         self._service = service
         self._plane = plane
         self._client = client
+        self._own_client = own_client
         self._living: dict[tuple[object, ...], _Living] = {}
 
     @property
@@ -151,7 +153,7 @@ class Pool:
         name = request.name or f"msk-{uuid.uuid4().hex[:12]}"
         plane = self._plane(request.backend)
         plane.check_spec(request.spec(name))
-        client = self._client()
+        client = self._own_client()
         before, self._service.plane = self._service.plane, plane
         try:
             body = self._create_request(name, request, client.meta.region_name)

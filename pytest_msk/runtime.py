@@ -25,7 +25,8 @@ class Runtime:
         self._planes: dict[Backend, Plane] = {}
         self.service = MskService(self.plane(settings.backend), strict=settings.strict)
         self.patch = Patch(self.service)
-        self.pool = Pool(self.service, self.plane, self.client)
+        self._own_clients: dict[str | None, Any] = {}
+        self.pool = Pool(self.service, self.plane, self.client, self._own_client)
 
     @cached_property
     def _boto3_session(self) -> boto3.Session:
@@ -35,6 +36,13 @@ class Runtime:
     def client(self) -> Any:
         """A new boto3 ``kafka`` client in the user's region, for use while the patch is on."""
         return self._boto3_session.client("kafka", region_name=region_name())
+
+    def _own_client(self) -> Any:
+        """A client that no test gets to see: to make one takes longer than to make a cluster with it."""
+        region = region_name()
+        if region not in self._own_clients:
+            self._own_clients[region] = self.client()
+        return self._own_clients[region]
 
     def plane(self, backend: Backend) -> Plane:
         """The plane for a backend, made when first asked for."""
