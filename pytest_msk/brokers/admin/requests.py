@@ -135,7 +135,7 @@ class Broker:
         """Whether it leads partitions by its own account."""
         if not partitions:
             return True
-        # Asks for nothing; only leaders answer. Tests have faults and records of what clients use rather.
+        # Only leaders answer this. ListOffsets would do too, and use up the faults that tests make for it.
         asked = [Message(partition=each, leader_epoch=0) for each in partitions]
         answer = self._ask("OffsetForLeaderEpoch", Message(topics=[Message(topic=name, partitions=asked)]))
         told = {errors.name(each.error_code) for each in answer.topics[0].partitions}
