@@ -42,7 +42,10 @@ class MskCluster(Faults):
         self._on_use = on_use
         self._stopped: set[int] = set()
         self._made_topics: list[str] = []
+        # What ends with the lease, and what ends with the running test already.
         self._open = ExitStack()
+        self._open_in_test = ExitStack()
+        self._in_test = False
 
     def __repr__(self) -> str:
         return f"<MskCluster {self._cluster.name} {self._cluster.state} brokers={len(self.brokers)}>"
@@ -156,13 +159,16 @@ class MskCluster(Faults):
         return self.create_topic(f"{prefix}-{uuid.uuid4().hex[:12]}", **shape)
 
     def producer(self, **config: Any) -> KafkaProducer:
-        """A kafka-python producer, closed with the lease; ``config`` overrides `client_config`."""
+        """A kafka-python producer; ``config`` overrides `client_config`.
+
+        It is closed with the test that makes it; if a fixture of a wider scope does, with the cluster's.
+        """
         producer = kafka_python().KafkaProducer(**{**self.client_config("kafka-python"), **config})
-        self._open.callback(producer.close, timeout=_CLOSE_SECONDS)
+        self._ending.callback(producer.close, timeout=_CLOSE_SECONDS)
         return producer
 
     def consumer(self, *topics: str, **config: Any) -> KafkaConsumer:
-        """A kafka-python consumer that begins at the earliest record, closed with the lease.
+        """A kafka-python consumer that begins at the earliest record, closed as a `producer` is.
 
         Iterating over it ends when no record came for 10 s; ``consumer_timeout_ms`` and every other
         setting can be given in ``config``.
@@ -171,13 +177,13 @@ class MskCluster(Faults):
         consumer = kafka_python().KafkaConsumer(
             *topics, **{**self.client_config("kafka-python"), **defaults, **config}
         )
-        self._open.callback(consumer.close, timeout_ms=_CLOSE_SECONDS * 1000)
+        self._ending.callback(consumer.close, timeout_ms=_CLOSE_SECONDS * 1000)
         return consumer
 
     def admin(self) -> KafkaAdminClient:
-        """A kafka-python admin client, closed with the lease."""
+        """A kafka-python admin client, closed as a `producer` is."""
         admin = kafka_python().KafkaAdminClient(**self.client_config("kafka-python"))
-        self._open.callback(admin.close)
+        self._ending.callback(admin.close)
         return admin
 
     def client_config(self, library: Library, auth: Listener | None = None) -> dict[str, Any]:
@@ -316,8 +322,17 @@ class MskCluster(Faults):
         return self._cluster.brokers
 
     def _keep(self, fault: Fault) -> Fault:
-        self._open.callback(fault.stop)
+        self._ending.callback(fault.stop)
         return fault
+
+    @property
+    def _ending(self) -> ExitStack:
+        return self._open_in_test if self._in_test else self._open
+
+    def _end_test(self) -> None:
+        """Close what the test made: a client that lives on would make the test's topics anew."""
+        self._in_test = False
+        self._open_in_test.close()
 
     def _start_stopped_brokers(self) -> None:
         """Give the next test a whole cluster."""
@@ -339,11 +354,11 @@ class MskCluster(Faults):
 
     def _close(self, *, remove_topics: bool) -> None:
         """End the lease: close its clients, and remove its topics where the cluster lives on."""
-        try:
-            self._open.close()
-        finally:
+        with ExitStack() as ending:
             if remove_topics and self._made_topics:
-                self._remove_topics()
+                ending.callback(self._remove_topics)
+            ending.callback(self._open.close)
+            ending.callback(self._end_test)
 
     def _remove_topics(self) -> None:
         from pytest_msk.brokers.admin import UNKNOWN_TOPIC, KafkaRequestError

@@ -122,6 +122,8 @@ class MskSession:
         try:
             for lease in self.runtime.pool.leases:
                 lease.cluster._start_stopped_brokers()
+            for lease in self.runtime.pool.leases:
+                lease.cluster._end_test()
             self._restore()
             every = {str(cluster.arn) for cluster in self.runtime.service.clusters()}
             made = every - self.runtime.pool.arns
@@ -137,6 +139,7 @@ class MskSession:
         if not self._marked and self._patched:
             self._marked = True
             self._baselines = self._now()
+            self._begin_test()
 
     @contextmanager
     def wider(self) -> Iterator[None]:
@@ -145,7 +148,10 @@ class MskSession:
             yield
             return
         before = self._now()
+        for lease in self._isolated():
+            lease.cluster._in_test = False
         yield
+        self._begin_test()
         for arn, after in self._now().items():
             known = self._baselines.get(arn)
             self._baselines[arn] = known.extended(before[arn], after) if known and arn in before else after
@@ -162,13 +168,21 @@ class MskSession:
 
     def _now(self) -> dict[str, Baseline]:
         """What there is on each shared cluster that the running test sees, by ARN."""
+        return {lease.arn: lease.brokers.baseline() for lease in self._isolated()}
+
+    def _isolated(self) -> list[Lease]:
+        """The leases on shared clusters that the running test sees."""
         pool = self.runtime.pool
         fixtures = self._fixtures(self._item) if self._item else []
-        return {
-            lease.arn: lease.brokers.baseline()
+        return [
+            lease
             for lease in pool.leases
             if lease.isolated and lease.fixture in fixtures and pool.active(lease.arn)
-        }
+        ]
+
+    def _begin_test(self) -> None:
+        for lease in self._isolated():
+            lease.cluster._in_test = True
 
     def _restore(self) -> None:
         """Remove what the test made on shared clusters."""

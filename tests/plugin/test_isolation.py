@@ -40,6 +40,77 @@ def test_it(msk_cluster, number):
     pytester.runpytest_subprocess().assert_outcomes(passed=3)
 
 
+CLIENTS = """
+import pytest
+from kafka.errors import KafkaError
+
+made = []
+
+def closed(producer):
+    try:
+        producer.send("orders", b"value").get(10)
+    except (AssertionError, RuntimeError, KafkaError):
+        return True
+    return False
+"""
+
+
+def test_clients_are_closed_with_the_test_that_made_them(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        CLIENTS
+        + """
+@pytest.fixture
+def producer(msk_cluster):
+    return msk_cluster.producer()
+
+@pytest.mark.parametrize("number", range(3))
+def test_it(producer, msk_cluster, number):
+    assert list(map(closed, made)) == [True] * 2 * number
+    made.extend([producer, msk_cluster.producer()])
+    assert not any(map(closed, made[-2:]))
+"""
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=3)
+
+
+def test_clients_of_wider_fixtures_live_with_the_cluster(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        CLIENTS
+        + """
+@pytest.fixture(scope="module")
+def early(msk_cluster):
+    return msk_cluster.producer()
+
+@pytest.fixture(scope="module")
+def late(msk_cluster):
+    return msk_cluster.producer()
+
+@pytest.mark.parametrize("number", range(2))
+def test_it(early, msk_cluster, request, number):
+    made.append(msk_cluster.producer())
+    late = request.getfixturevalue("late")
+    assert not closed(early)
+    assert not closed(late)
+    assert list(map(closed, made)) == [True] * number + [False]
+"""
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_without_isolation_clients_live_with_the_cluster(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        CLIENTS
+        + """
+@pytest.mark.msk(isolation="none")
+@pytest.mark.parametrize("number", range(2))
+def test_it(msk_cluster, number):
+    made.append(msk_cluster.producer())
+    assert not any(map(closed, made))
+"""
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+
+
 def test_without_isolation_they_stay(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         TWO_TESTS
