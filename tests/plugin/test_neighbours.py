@@ -392,6 +392,8 @@ def is_refused(address):
         socket.create_connection(address, timeout=5).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # in the midst of it
     return False
 """
 
