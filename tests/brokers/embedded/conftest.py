@@ -8,10 +8,19 @@ from typing import Any
 
 import pytest
 
+from pytest_msk import mock_msk
 from pytest_msk.brokers.embedded.plane import EmbeddedBrokers, EmbeddedPlane
+from pytest_msk.mock import MockMsk
 from pytest_msk.spec import ClusterSpec
 
 ARN = "arn:aws:kafka:us-east-1:123456789012:cluster/embedded/0-1"
+
+
+@pytest.fixture(scope="module")
+def msk() -> Iterator[MockMsk]:
+    """Makes clusters as users hold them, `MskCluster`."""
+    with mock_msk("embedded") as msk:
+        yield msk
 
 
 @pytest.fixture(scope="session")

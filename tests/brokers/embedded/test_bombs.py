@@ -84,7 +84,7 @@ def test_a_search_by_time_gives_up(one: EmbeddedBrokers, codec: str) -> None:
 
 
 def test_records_of_a_few_bytes_take_no_more_memory_than_those_of_many(one: EmbeddedBrokers) -> None:
-    """A batch of ten million records without keys is read record by record."""
+    """A batch of a million records without keys is read record by record."""
     make(one, "delete")
     record = b"\x0c\0\0\0\1\1\0"
     payload = compress("gzip", record * 1_000_000)

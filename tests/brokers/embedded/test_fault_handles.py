@@ -35,12 +35,6 @@ EMBEDDED_ONLY: dict[str, Callable[[MskCluster], Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def msk() -> Iterator[MockMsk]:
-    with mock_msk("embedded") as msk:
-        yield msk
-
-
 @pytest.fixture
 def cluster(msk: MockMsk) -> MskCluster:
     return msk.cluster(brokers=2)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from pytest_msk import MskCluster, MskUsageError, mock_msk
+from pytest_msk import MskCluster, MskUsageError
 from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.embedded.api import Request
 from pytest_msk.brokers.wire import codec, errors, records
@@ -16,12 +15,6 @@ from pytest_msk.brokers.wire.client import Connection
 from pytest_msk.brokers.wire.errors import KafkaError
 from pytest_msk.brokers.wire.message import Message
 from pytest_msk.mock import MockMsk
-
-
-@pytest.fixture(scope="module")
-def msk() -> Iterator[MockMsk]:
-    with mock_msk("embedded") as msk:
-        yield msk
 
 
 @pytest.fixture

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from pytest_msk import MskCluster, mock_msk
+from pytest_msk import MskCluster
 from pytest_msk.errors import ConditionTimeoutError
 from pytest_msk.mock import MockMsk
-
-
-@pytest.fixture(scope="module")
-def msk() -> Iterator[MockMsk]:
-    with mock_msk("embedded") as msk:
-        yield msk
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_msk import MskCluster, MskUsageError, mock_msk
+from pytest_msk import MskCluster, MskUsageError
 from pytest_msk.brokers import versions
 from pytest_msk.brokers.embedded.dispatch import served_versions
 from pytest_msk.brokers.wire import codec, errors
@@ -24,12 +24,6 @@ RELEASES = ["2.8.1", "3.9.1", "4.3.1"]
 ATTEMPTS = 20
 UNTOLD = {("DescribeLogDirs", 1), ("DescribeLogDirs", 2)}
 """Answers that have room for errors of directories alone."""
-
-
-@pytest.fixture(scope="module")
-def msk() -> Iterator[MockMsk]:
-    with mock_msk("embedded") as msk:
-        yield msk
 
 
 @pytest.fixture
