@@ -159,11 +159,16 @@ class MskCluster(Faults):
         return self.create_topic(f"{prefix}-{uuid.uuid4().hex[:12]}", **shape)
 
     def producer(self, **config: Any) -> KafkaProducer:
-        """A kafka-python producer; ``config`` overrides `client_config`.
+        """A kafka-python producer, whose records are committed once they are acknowledged (``acks="all"``).
 
-        It is closed with the test that makes it; if a fixture of a wider scope does, with the cluster's.
+        ``config`` overrides that and `client_config`. It is closed with the test that makes it; if a
+        fixture of a wider scope does, with the cluster's.
         """
-        producer = kafka_python().KafkaProducer(**{**self.client_config("kafka-python"), **config})
+        # kafka-python before 3 asks the leader alone: `records` would not yet have what was sent.
+        defaults = {"acks": "all"}
+        producer = kafka_python().KafkaProducer(
+            **{**self.client_config("kafka-python"), **defaults, **config}
+        )
         self._ending.callback(producer.close, timeout=_CLOSE_SECONDS)
         return producer
 
@@ -197,6 +202,8 @@ class MskCluster(Faults):
 
     def records(self, topic: str, timeout: float = 10.0) -> list[Record]:
         """All committed records that are in ``topic`` now, by partition and offset.
+
+        What a producer sent with ``acks=1`` may be committed only a moment later: `wait_for_records`.
 
         Raises:
             RecordsTimeoutError: they could not be read in ``timeout`` seconds, or there is no such topic.

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource
+from kafka.errors import NotEnoughReplicasError
 
 from pytest_msk import MskCluster, MskError, MskUsageError, RecordsTimeoutError, UnsupportedOnPlaneError
 from pytest_msk.mock import MockMsk
@@ -48,6 +49,15 @@ def test_records_go_in_and_come_out(one: MskCluster) -> None:
     assert sorted(record.value or b"" for record in records) == [b"%d" % number for number in range(10)]
     assert records[0].headers == (("n", b"0"),)
     assert records == one.records(topic)
+
+
+def test_what_a_producer_is_told_is_sent_is_committed(three: MskCluster) -> None:
+    topic = three.unique_topic("careful", replication_factor=3, config={"min.insync.replicas": 3})
+    three.stop_broker(3)
+    producer = three.producer(retries=0)
+    with pytest.raises(NotEnoughReplicasError):
+        producer.send(topic, b"lost").get(10)
+    assert three.records(topic) == []
 
 
 def test_an_empty_topic_has_no_records(one: MskCluster) -> None:

@@ -31,6 +31,15 @@ PATIENCE_MS = 10_000
 
 Step = tuple[Any, ...]
 
+SEQUENCES = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+"""The same ones in every run, and none that is made smaller: each takes its time on containers."""
+
 topics = st.sampled_from(TOPICS)
 offsets = st.integers(-1, 4)
 steps = st.lists(
@@ -247,14 +256,7 @@ def test_clients_see_the_same(msk: MockMsk, one: MskCluster) -> None:
     twin = msk.cluster(name="twin", kafka_version=one.spec.kafka_version, docker=False)
     number = 0
 
-    @settings(
-        max_examples=EXAMPLES,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(SEQUENCES, max_examples=EXAMPLES)
     @given(steps)
     def run(sequence: list[Step]) -> None:
         nonlocal number

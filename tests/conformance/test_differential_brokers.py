@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_msk import MskCluster
 from pytest_msk.brokers.admin import Topic
 from pytest_msk.mock import MockMsk
+from tests.conformance.test_differential import SEQUENCES, Step
 from tests.conformance.test_groups import commit, heartbeat, stable
 from tests.conformance.test_replicas import elect, log_dirs, placed
 from tests.conformance.test_transactions import Producer
@@ -25,8 +25,6 @@ BROKERS = (1, 2, 3)
 TOPICS = {"a": ((1, 2, 3), "2"), "b": ((2, 3, 1), "3"), "c": ((3, 1), "1")}
 """Where their partitions are, the preferred leader first, and how many replicas must be in sync."""
 SETTLED_SECONDS = 20
-
-Step = tuple[Any, ...]
 
 topics = st.sampled_from(sorted(TOPICS))
 operations = st.lists(
@@ -91,10 +89,19 @@ class Plane:
         return self._settled()
 
     def _is_replicated(self) -> bool:
-        """Whether the topics' replicas are of the same size."""
+        """Whether the topics' replicas are of the same size, and know all that is committed.
+
+        A follower hears of that with its next fetch; one that leads before has to find it out anew, which it
+        cannot while too few replicas are in sync.
+        """
         names = self.names.values()
         held = [log_dirs(self.wire, broker, *names) for broker in BROKERS]
-        return all(len({str(each[name]) for each in held if name in each}) == 1 for name in names)
+        if any(len({str(each[name]) for each in held if name in each}) > 1 for name in names):
+            return False
+        return all(
+            len({self.wire.fetch(self.names[topic], 0, broker=each).high_watermark for each in replicas}) == 1
+            for topic, (replicas, _) in TOPICS.items()
+        )
 
     def _start(self) -> object:
         assert self._stopped is not None
@@ -221,14 +228,7 @@ def test_clients_see_the_same_while_brokers_come_and_go(msk: MockMsk, three: Msk
     )
     number = 0
 
-    @settings(
-        max_examples=EXAMPLES,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(SEQUENCES, max_examples=EXAMPLES)
     @given(steps)
     def run(rounds: list[list[Step]]) -> None:
         nonlocal number
