@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
-import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from enum import Enum
@@ -16,6 +15,7 @@ from typing import Any
 from docker.errors import NotFound
 from testcontainers.core.container import DockerContainer
 
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.docker import engine, readiness, reaper
 from pytest_msk.brokers.docker.patience import Patience
 from pytest_msk.brokers.docker.properties import HOST_PORT
@@ -96,14 +96,14 @@ class BrokerContainer:
         Raises:
             BrokerStartError: it died, or patience ended.
         """
-        look_for_death = time.monotonic() + _LOOK_FOR_DEATH
+        look_for_death = real_monotonic() + _LOOK_FOR_DEATH
 
         def is_ready() -> bool:
             nonlocal look_for_death
             view = readiness.ask(self.endpoint)
-            if view is None and time.monotonic() > look_for_death:
+            if view is None and real_monotonic() > look_for_death:
                 self._check_alive()
-                look_for_death = time.monotonic() + _LOOK_FOR_DEATH
+                look_for_death = real_monotonic() + _LOOK_FOR_DEATH
             self._note(view, len(expected))
             return view is not None and view.shows(expected)
 

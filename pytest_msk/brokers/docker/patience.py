@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.errors import BrokerStartError
 
 _POLL = 0.05
 
 
 class Patience:
-    """How long to wait for brokers.
+    """How long to wait for brokers, by a clock that no test freezes.
 
     Args:
         seconds: from now on.
@@ -21,7 +22,7 @@ class Patience:
 
     def __init__(self, seconds: float, interruptions: Mapping[str, threading.Event]) -> None:
         self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
+        self._deadline = real_monotonic() + seconds
         self._interruptions = interruptions
 
     def check(self) -> None:
@@ -33,7 +34,7 @@ class Patience:
         for words, event in self._interruptions.items():
             if event.is_set():
                 raise BrokerStartError(words)
-        if time.monotonic() > self._deadline:
+        if real_monotonic() > self._deadline:
             raise BrokerStartError(f"not ready after {self._seconds:g} s")
 
     def until(self, condition: Callable[[], bool]) -> None:
