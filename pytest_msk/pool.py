@@ -181,9 +181,10 @@ class Pool:
             # AWS opens a cluster to TLS alone unless it is asked, and the fixture's clients speak plaintext.
             body["EncryptionInfo"] = {"EncryptionInTransit": {"ClientBroker": "TLS_PLAINTEXT"}}
         if request.configuration:
-            arn, revision = self._service.add_configuration(
-                _account_id(), region_name, f"{name}-configuration", request.configuration
-            )
+            from pytest_msk.aws.kafka.configurations import add_revision
+
+            region = self._service.region(_account_id(), region_name)
+            arn, revision = add_revision(region, f"{name}-configuration", request.configuration)
             body["ConfigurationInfo"] = {"Arn": arn, "Revision": revision}
         return body
 

@@ -54,6 +54,10 @@ class Arn:
         """The ARN of a node of this cluster. AWS documents no tail; ours is a UUID made from ``node``."""
         return self._of_cluster("broker", str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self}/{node}")))
 
+    def operation(self, operation_id: str) -> Arn:
+        """The ARN of an operation on this cluster."""
+        return self._of_cluster("cluster-operation", operation_id)
+
     def _of_cluster(self, kind: str, rest: str) -> Arn:
         return Arn(self.partition, self.service, self.region, self.account, kind, self.name, self.id, rest)
 

@@ -34,6 +34,7 @@ from moto.kafka.urls import url_bases
 
 from pytest_msk.aws.kafka import tags
 from pytest_msk.aws.kafka.api import api
+from pytest_msk.aws.kafka.resources import Resource
 from pytest_msk.aws.kafka.state import MskService, Region
 from pytest_msk.aws.service import Answer, Request
 
@@ -231,6 +232,9 @@ class _Backend(BaseBackend, TaggableResourcesMixin):  # type: ignore[misc]
     def iter_tagged_resources(self) -> Iterator[TaggedResource]:
         for cluster in self._region.clusters():
             yield TaggedResource(str(cluster.arn), cluster.tags, "kafka:cluster")
+        for resource in self._region.resources(Resource):
+            if resource.tagged_as is not None:
+                yield TaggedResource(str(resource.arn), resource.tags, resource.tagged_as)
 
     def tag_resource(self, arn: str, tags_to_set: Mapping[str, str]) -> None:
         tags.tag(self._region, arn, tags_to_set)

@@ -74,7 +74,16 @@ class Brokers(Protocol):
         """
 
     def apply(self, spec: ClusterSpec) -> None:
-        """Make the running brokers what ``spec`` says, rolling where Kafka rolls."""
+        """Make the running brokers what ``spec`` says, rolling where Kafka rolls.
+
+        What can be changed over the Kafka protocol is changed so; where brokers have to restart they do
+        one after the other, on their ports and with their data. New brokers get the ids after the last,
+        those that go are the last ones, and must hold no partition.
+
+        Raises:
+            MskError: it cannot be done, or was not done in time, or `stop` came first. The brokers are
+                what they were, as far as they could be brought back to it.
+        """
 
     def reboot(self, broker_id: int) -> None:
         """Restart one broker; return when it answers again, on the same port, with its data."""

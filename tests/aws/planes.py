@@ -26,6 +26,8 @@ class FakePlane:
         spec_gate: `check_spec` returns when it is set.
         spec_error: raised by `check_spec`.
         start_error: raised by the start of brokers.
+        apply_gate: brokers change, and restart, when it is set.
+        apply_error: raised by a change or a restart of brokers.
         stop_errors: raised by stopping brokers, by cluster name, once each.
         deaf: whether a start goes on although the brokers are told to stop.
         made: all brokers, by cluster name.
@@ -41,6 +43,9 @@ class FakePlane:
         self.opens: frozenset[Listener] = frozenset(CLIENT_LISTENERS)
         self.spec_error: Exception | None = None
         self.start_error: Exception | None = None
+        self.apply_gate = threading.Event()
+        self.apply_gate.set()
+        self.apply_error: Exception | None = None
         self.stop_errors: dict[str, Exception] = {}
         self.deaf = False
         self.made: dict[str, FakeBrokers] = {}
@@ -62,6 +67,14 @@ class FakePlane:
 
 
 class FakeBrokers:
+    """Brokers that are only addresses.
+
+    Attributes:
+        applied: the specs that they were to become, oldest first.
+        rebooted: the ids of those that were restarted.
+        stopped: how often they were stopped.
+    """
+
     network: str | None = None
     endpoints_in_network: Sequence[str] = ()
 
@@ -69,6 +82,8 @@ class FakeBrokers:
         self.plane = plane
         self.spec = spec
         self.brokers: Sequence[Broker] = ()
+        self.applied: list[ClusterSpec] = []
+        self.rebooted: list[int] = []
         self.stopped = 0
         self.starting = threading.Event()
         self._stop = threading.Event()
@@ -90,10 +105,21 @@ class FakeBrokers:
         return Broker(number, endpoints, self.spec.rack(number))
 
     def apply(self, spec: ClusterSpec) -> None:
+        self.applied.append(spec)
+        self._change()
         self.spec = spec
+        self.brokers = [self._broker(number) for number in range(1, spec.brokers + 1)]
 
     def reboot(self, broker_id: int) -> None:
-        pass
+        self.rebooted.append(broker_id)
+        self._change()
+
+    def _change(self) -> None:
+        while not self.plane.apply_gate.wait(0.005):
+            if self._stop.is_set():
+                raise BrokerStartError("The change was cancelled.")
+        if self.plane.apply_error:
+            raise self.plane.apply_error
 
     def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
         raise UnsupportedOnPlaneError("no")

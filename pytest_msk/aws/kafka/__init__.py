@@ -1,5 +1,41 @@
 """The control plane of Amazon MSK: one module for each group of the ``kafka`` API's operations."""
 
-from pytest_msk.aws.kafka import bootstrap, clusters, nodes, policies, tags, topics, versions
+from pytest_msk.aws.kafka import (
+    bootstrap,
+    channels,
+    clusters,
+    configurations,
+    connectivity,
+    monitoring,
+    nodes,
+    operations,
+    policies,
+    replicators,
+    scram,
+    storage,
+    tags,
+    topics,
+    updates,
+    versions,
+    vpc_connections,
+)
 
-__all__ = ["bootstrap", "clusters", "nodes", "policies", "tags", "topics", "versions"]
+__all__ = [
+    "bootstrap",
+    "channels",
+    "clusters",
+    "configurations",
+    "connectivity",
+    "monitoring",
+    "nodes",
+    "operations",
+    "policies",
+    "replicators",
+    "scram",
+    "storage",
+    "tags",
+    "topics",
+    "updates",
+    "versions",
+    "vpc_connections",
+]

@@ -1,4 +1,4 @@
-"""What MSK holds: clusters and configurations, by account and region.
+"""What MSK holds: clusters and other resources, by account and region.
 
 This outlives moto's own records: a user's ``mock_aws`` resets those and leaves these alone. Every
 change of a cluster's state happens under `MskService.changed`, which waiting threads listen to;
@@ -14,15 +14,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pytest_msk.aws.arns import Arn, new_arn, parse_arn
 from pytest_msk.aws.errors import conflict, not_found
+from pytest_msk.aws.kafka.resources import Resource
 from pytest_msk.brokers.metadata import NoBrokers
 from pytest_msk.brokers.plane import Brokers, Plane
 from pytest_msk.errors import BrokerStartError, MskError, MskUsageError
 from pytest_msk.spec import ClusterSpec
+
+if TYPE_CHECKING:
+    from pytest_msk.aws.kafka.operations import ClusterOperation
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +34,8 @@ ClusterKind = Literal["PROVISIONED", "SERVERLESS"]
 
 _MOVING: frozenset[ClusterState] = frozenset({"CREATING", "UPDATING", "REBOOTING_BROKER", "DELETING"})
 _MOMENT = 0.02
+
+R = TypeVar("R", bound=Resource)
 
 _BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -71,21 +76,6 @@ class Policy:
     current_version: str = field(default_factory=new_version)
 
 
-@dataclass(frozen=True)
-class Configuration:
-    """An MSK configuration.
-
-    Attributes:
-        revisions: ``server.properties`` of each revision; the first is revision 1.
-        kafka_versions: the versions it is for; empty for all.
-    """
-
-    arn: Arn
-    name: str
-    revisions: tuple[Mapping[str, str], ...]
-    kafka_versions: tuple[str, ...] = ()
-
-
 @dataclass(eq=False)
 class Cluster:
     """A cluster, from CreateCluster until nothing of it is left.
@@ -94,6 +84,7 @@ class Cluster:
         kind: PROVISIONED or SERVERLESS.
         spec: what its brokers are to be.
         settings: what Describe echoes under ``Provisioned`` or ``Serverless``, AWS's defaults filled in.
+        operations: what was done to it since, oldest first.
         number: the how-manieth cluster of the service this is; lists are in this order.
         parked: whether it is kept from callers of the API: it lives on for a later test, and its name
             and ARN are unknown meanwhile.
@@ -112,12 +103,13 @@ class Cluster:
     state: ClusterState = "CREATING"
     state_info: StateInfo | None = None
     policy: Policy | None = None
+    operations: list[ClusterOperation] = field(default_factory=list)
     current_version: str = field(default_factory=new_version)
     creation_time: datetime = field(default_factory=lambda: datetime.now(UTC))
     parked: bool = False
     gone: bool = False
     failure: Exception | None = None
-    _starter: threading.Thread | None = None
+    _worker: threading.Thread | None = None
     _remover: threading.Thread | None = None
     _started_too_late: bool = False
 
@@ -137,14 +129,13 @@ class Region:
         service: the service this is a part of.
         account_id: the account.
         name: the region's name.
-        configurations: MSK configurations by ARN.
     """
 
     def __init__(self, service: MskService, account_id: str, name: str) -> None:
         self.service = service
         self.account_id = account_id
         self.name = name
-        self.configurations: dict[str, Configuration] = {}
+        self._resources: dict[str, Resource] = {}
         self._clusters: dict[str, Cluster] = {}
 
     def clusters(self) -> list[Cluster]:
@@ -200,8 +191,30 @@ class Region:
             number = next(service.cluster_numbers)
             cluster = Cluster(arn, kind, spec, plane, brokers, settings, dict(tags), number)
             self._clusters[str(arn)] = cluster
-            cluster._starter = service.run(f"create-{spec.name}", lambda: service.bring_up(cluster))
+            cluster._worker = service.run(f"create-{spec.name}", lambda: service.bring_up(cluster))
         return cluster
+
+    def add(self, resource: Resource) -> None:
+        """Keep a resource other than a cluster."""
+        with self.service.changed:
+            self._resources[str(resource.arn)] = resource
+
+    def remove(self, resource: Resource) -> None:
+        """Keep it no more."""
+        with self.service.changed:
+            self._resources.pop(str(resource.arn), None)
+
+    def resource(self, kind: type[R], arn: str) -> R | None:
+        """The resource of a kind with an ARN, if there is one."""
+        with self.service.changed:
+            found = self._resources.get(arn)
+        return found if isinstance(found, kind) else None
+
+    def resources(self, kind: type[R]) -> list[R]:
+        """The resources of a kind, oldest first."""
+        with self.service.changed:
+            found = [resource for resource in self._resources.values() if isinstance(resource, kind)]
+        return sorted(found, key=lambda resource: resource.number)
 
     def forget(self, cluster: Cluster) -> None:
         """Strike a cluster whose brokers are gone off the list."""
@@ -299,19 +312,6 @@ class MskService:
             self.changed.wait_for(lambda: cluster.state != "DELETING" or cluster.gone, timeout)
             return cluster.gone
 
-    def add_configuration(
-        self, account_id: str, region_name: str, name: str, properties: Mapping[str, str]
-    ) -> tuple[str, int]:
-        """Make a configuration, or the next revision of the one with that name; its ARN and revision."""
-        region = self.region(account_id, region_name)
-        revision = MappingProxyType(dict(properties))
-        with self.changed:
-            old = next((c for c in region.configurations.values() if c.name == name), None)
-            arn = old.arn if old else new_arn("configuration", name, region_name, account_id)
-            revisions = (*(old.revisions if old else ()), revision)
-            region.configurations[str(arn)] = Configuration(arn, name, revisions)
-        return str(arn), len(revisions)
-
     def delete(self, *arns: str) -> None:
         """Delete clusters side by side and return when nothing of them is left.
 
@@ -380,8 +380,8 @@ class MskService:
 
     def _take_down(self, cluster: Cluster) -> None:
         error = _stop(cluster)
-        if cluster._starter:
-            cluster._starter.join()
+        if cluster._worker:
+            cluster._worker.join()
         if cluster._started_too_late and error is None:
             # stop() came just before start(), which then went through.
             error = _stop(cluster)

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pytest_msk.aws.errors import bad_request
+from pytest_msk.aws.arns import parse_arn
+from pytest_msk.aws.errors import bad_request, not_found
 from pytest_msk.aws.kafka.api import Call, operation
-from pytest_msk.aws.kafka.state import Region
+from pytest_msk.aws.kafka.resources import Resource
+from pytest_msk.aws.kafka.state import Cluster, Region
 
 _MOST_TAGS = 50
 _LONGEST_KEY = 128
@@ -40,9 +42,23 @@ def check_tags(tags: Mapping[str, str]) -> None:
             )
 
 
+def tagged(region: Region, arn: str) -> Cluster | Resource:
+    """The resource with an ARN, of a kind that has tags.
+
+    Raises:
+        AwsError: BadRequestException when it is no ARN, NotFoundException when nothing here has it.
+    """
+    if parse_arn(arn, None, "resourceArn").kind == "cluster":
+        return region.cluster(arn, "resourceArn")
+    found = region.resource(Resource, arn)
+    if found is None or found.tagged_as is None:
+        raise not_found(f"The resource {arn} does not exist.", "resourceArn")
+    return found
+
+
 def tag(region: Region, arn: str, tags: Mapping[str, str]) -> None:
     """Put tags on a resource, over those with the same keys."""
-    resource = region.cluster(arn, "resourceArn")
+    resource = tagged(region, arn)
     with region.service.changed:
         together = {**resource.tags, **tags}
         check_tags(together)
@@ -51,7 +67,7 @@ def tag(region: Region, arn: str, tags: Mapping[str, str]) -> None:
 
 def untag(region: Region, arn: str, keys: Iterable[str]) -> None:
     """Take tags off a resource; keys that it does not have are passed over."""
-    resource = region.cluster(arn, "resourceArn")
+    resource = tagged(region, arn)
     gone = set(keys)
     with region.service.changed:
         resource.tags = {key: value for key, value in resource.tags.items() if key not in gone}
@@ -72,4 +88,4 @@ def untag_resource(call: Call) -> None:
 @operation("ListTagsForResource")
 def list_tags_for_resource(call: Call) -> Mapping[str, Any]:
     """All tags of a resource."""
-    return {"Tags": call.region.cluster(call.params["ResourceArn"], "resourceArn").tags}
+    return {"Tags": tagged(call.region, call.params["ResourceArn"]).tags}
