@@ -11,6 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
+from pytest_msk.brokers.clock import real_monotonic
+from tests.aws.planes import PATIENCE
+
 PROVISIONED: Mapping[str, Any] = {
     "KafkaVersion": "3.7.x.kraft",
     "NumberOfBrokerNodes": 3,
@@ -38,6 +41,16 @@ def create_serverless(client: Any, name: str = "events", **changes: Any) -> str:
     request = {**SERVERLESS, **changes}
     arn: str = client.create_cluster_v2(ClusterName=name, Serverless=request)["ClusterArn"]
     return arn
+
+
+def finished(client: Any, operation_arn: str) -> Any:
+    """The ``ClusterOperationInfo`` of an operation, once it has ended."""
+    until = real_monotonic() + PATIENCE
+    while True:
+        found = client.describe_cluster_operation(ClusterOperationArn=operation_arn)["ClusterOperationInfo"]
+        if found["OperationState"].endswith(("_COMPLETE", "_FAILED")):
+            return found
+        assert real_monotonic() < until, found
 
 
 @dataclass

@@ -25,7 +25,7 @@ IDENTICAL = (
     "Specify a different value, then try again."
 )
 
-_MANY = 10**6
+_MANY = 999_999
 
 StepStatus = Literal["PENDING", "IN_PROGRESS", "COMPLETED", "FAILED"]
 """The service model has any string here; these are of the developer guide's samples, but for the last."""

@@ -60,12 +60,12 @@ def check_name(name: str) -> None:
         )
 
 
-def check_instance_type(instance_type: str) -> None:
+def check_instance_type(instance_type: str, parameter: str = "instanceType") -> None:
     """Refuse a broker type that MSK does not have."""
     if instance_type not in INSTANCE_TYPES:
         raise bad_request(
             f"Unsupported InstanceType [{instance_type}]. Valid values: [{', '.join(INSTANCE_TYPES)}]",
-            "instanceType",
+            parameter,
         )
 
 
@@ -88,16 +88,18 @@ def check_subnets(
         raise bad_request(WRONG_ZONES, "clientSubnets")
 
 
-def check_broker_count(brokers: int, zones: int, *, kraft: bool) -> None:
+def check_broker_count(
+    brokers: int, zones: int, *, kraft: bool, parameter: str = "numberOfBrokerNodes"
+) -> None:
     """Refuse a number of brokers that cannot be spread evenly, or is beyond the quota."""
     if brokers % zones:
-        raise bad_request(NOT_A_MULTIPLE, "numberOfBrokerNodes")
+        raise bad_request(NOT_A_MULTIPLE, parameter)
     most = _MOST_BROKERS_KRAFT if kraft else _MOST_BROKERS_ZOOKEEPER
     if brokers > most:
         mode = "KRaft" if kraft else "ZooKeeper"
         raise bad_request(
             f"The number of broker nodes must not exceed {most} for a cluster in {mode} mode.",
-            "numberOfBrokerNodes",
+            parameter,
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from pytest_msk.aws.errors import bad_request
 from pytest_msk.aws.kafka.api import Call, operation, provisioned_cluster
 from pytest_msk.aws.pages import page
+from pytest_msk.brokers.versions import number
 
 _DEPRECATED = (
     "1.1.1", "2.1.0", "2.2.1", "2.3.1", "2.4.1", "2.4.1.1", "2.5.1", "2.6.0", "2.6.1", "2.6.2", "2.6.3",
@@ -77,26 +78,34 @@ class Version:
 
         Forward only, not from ZooKeeper to KRaft, and a tiered cluster only to what keeps its tier.
         """
-        return [version.name for version in LISTED if self._upgrades_to(version)]
+        return [version.name for version in LISTED if self.upgrades_to(version)]
 
-    def _upgrades_to(self, other: Version) -> bool:
+    def upgrades_to(self, other: Version) -> bool:
+        """Whether a cluster of this version can be upgraded to another in place."""
         newer = other.release > self.release
-        if self.listed and other.release == self.release:
-            newer = LISTED.index(other) > LISTED.index(self)
+        if other.release == self.release and self.listed == other.listed:
+            newer = self._is_before(other)
         tier_kept = other.tiered or not self.name.endswith(".tiered")
         return newer and tier_kept and other.kraft == self.kraft
+
+    def _is_before(self, other: Version) -> bool:
+        """Whether another of the same minor release is the newer one."""
+        if self.listed:
+            return LISTED.index(other) > LISTED.index(self)
+        return number(other.name) > number(self.name)
 
 
 LISTED = tuple(Version(name) for name in _DEPRECATED + _SUPPORTED)
 """MSK's versions, oldest first."""
 
 
-def find_version(name: str, *, strict: bool) -> Version:
+def find_version(name: str, *, strict: bool, parameter: str = "kafkaVersion") -> Version:
     """The version that a caller named.
 
     Args:
         name: the name.
         strict: take MSK's names only, as AWS does, and not Kafka's own numbers too.
+        parameter: the member that the name came in, for the refusal.
 
     Raises:
         AwsError: BadRequestException in AWS's words.
@@ -107,7 +116,7 @@ def find_version(name: str, *, strict: bool) -> Version:
     if not strict and _KAFKA_RELEASE.fullmatch(name):
         return Version(name, listed=False)
     valid = ", ".join(version.name for version in LISTED)
-    raise bad_request(f"Unsupported KafkaVersion [{name}]. Valid values: [{valid}]", "kafkaVersion")
+    raise bad_request(f"Unsupported KafkaVersion [{name}]. Valid values: [{valid}]", parameter)
 
 
 @operation("ListKafkaVersions")
