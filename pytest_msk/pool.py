@@ -44,6 +44,14 @@ class _Living:
     shared: bool
     leases: list[Lease] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._version = self.cluster.current_version
+
+    def serves(self, *, isolated: bool) -> bool:
+        """Whether it is there and, for tests that are to have it as it was made, no update changed it."""
+        active = self.cluster.state == "ACTIVE" and not self.cluster.gone
+        return active and not (isolated and self.cluster.current_version != self._version)
+
 
 class Pool:
     """Makes clusters through the MSK API, shares them among equal requests, ends them with their owner."""
@@ -96,14 +104,14 @@ class Pool:
         own = owner if owner is not None else object()
         key = (*request.cluster_key, id(own))
         living = self._living.get(key)
-        if living is not None and not self.active(str(living.cluster.arn)):
-            # A test deleted it through the API: the next one gets a new cluster.
-            del self._living[key]
+        isolated = owner is not None and request.isolation == "test"
+        if living is not None and not living.serves(isolated=isolated):
+            # A test deleted or updated it through the API: the next one gets a new cluster.
+            self._remove({key})
             living = None
         if living is None:
             living = self._living[key] = _Living(self._create(request), own, shared=owner is not None)
         view = MskCluster(living.cluster, self._client, on_use)
-        isolated = living.shared and request.isolation == "test"
         lease = Lease(view, fixture, str(living.cluster.arn), isolated)
         living.leases.append(lease)
         try:
@@ -130,6 +138,14 @@ class Pool:
         """Whether a cluster is there and ACTIVE: a test may have deleted it through the API."""
         clusters = self._service.clusters()
         return any(str(cluster.arn) == arn and cluster.state == "ACTIVE" for cluster in clusters)
+
+    def serves(self, lease: Lease) -> bool:
+        """Whether the cluster of a lease is what the next test may have."""
+        return any(
+            living.serves(isolated=lease.isolated)
+            for living in self._living.values()
+            if lease in living.leases
+        )
 
     def end(self, owner: object) -> None:
         """Remove the clusters of an owner that ends, and return when they are gone."""

@@ -268,7 +268,7 @@ class MskSession:
         return request, owner(item, request.scope)
 
     def _fits(self, item: pytest.Item) -> bool:
-        lost = self._cluster is not None and not self.runtime.pool.active(self._cluster.arn)
+        lost = self._cluster is not None and not self.runtime.pool.serves(self._cluster)
         return not lost and self._want(item) == self._wanted
 
     def _fixtures(self, item: pytest.Item) -> list[str]:
