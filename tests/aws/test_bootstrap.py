@@ -87,6 +87,106 @@ def test_of_different_zones(client: Any, service: MskService, active: Active, pl
     assert bootstrap(client, arn)["BootstrapBrokerString"] == addresses("plaintext", 1, 5, 4)
 
 
+def connect(service: MskService, arn: str, **changes: Any) -> None:
+    """Change a cluster's ``ConnectivityInfo``."""
+    service.cluster(arn).settings["BrokerNodeGroupInfo"]["ConnectivityInfo"] |= changes
+
+
+PUBLIC = {"PublicAccess": {"Type": "SERVICE_PROVIDED_EIPS"}}
+DUAL = {"NetworkType": "DUAL"}
+VPC_IAM = {"VpcConnectivity": {"ClientAuthentication": {"Sasl": {"Iam": {"Enabled": True}}}}}
+VPC_ALL = {
+    "VpcConnectivity": {
+        "ClientAuthentication": {
+            "Sasl": {"Iam": {"Enabled": True}, "Scram": {"Enabled": True}},
+            "Tls": {"Enabled": True},
+        }
+    }
+}
+EVERY_SCHEME = {
+    **SCRAM_AND_IAM,
+    "Tls": {
+        "CertificateAuthorityArnList": [
+            "arn:aws:acm-pca:us-east-1:123456789012:certificate-authority/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+        ]
+    },
+}
+
+
+class TestConnectivity:
+    @pytest.fixture
+    def arn(self, active: Active, plane: FakePlane) -> str:
+        """A cluster with every listener but plaintext."""
+        return active(ClientAuthentication=EVERY_SCHEME)
+
+    @pytest.mark.parametrize(
+        ("changes", "listeners"),
+        [
+            ({}, {}),
+            (PUBLIC, {"PublicTls": "tls", "PublicSaslScram": "scram", "PublicSaslIam": "iam"}),
+            (DUAL, {"TlsIpv6": "tls", "SaslScramIpv6": "scram", "SaslIamIpv6": "iam"}),
+            (VPC_IAM, {"VpcConnectivitySaslIam": "iam"}),
+            (
+                VPC_ALL,
+                {
+                    "VpcConnectivityTls": "tls",
+                    "VpcConnectivitySaslScram": "scram",
+                    "VpcConnectivitySaslIam": "iam",
+                },
+            ),
+            (
+                {**PUBLIC, **VPC_IAM},
+                {
+                    "PublicTls": "tls",
+                    "PublicSaslScram": "scram",
+                    "PublicSaslIam": "iam",
+                    "VpcConnectivitySaslIam": "iam",
+                },
+            ),
+        ],
+    )
+    def test_more_keys_lead_to_the_same_listeners(
+        self, client: Any, service: MskService, arn: str, changes: dict[str, Any], listeners: dict[str, str]
+    ) -> None:
+        connect(service, arn, **changes)
+        always = {"Tls": "tls", "SaslScram": "scram", "SaslIam": "iam"}
+        assert bootstrap(client, arn) == {
+            f"BootstrapBrokerString{key}": addresses(listener, 1, 2, 3)
+            for key, listener in {**always, **listeners}.items()
+        }
+
+    def test_only_for_what_the_cluster_opens(
+        self, client: Any, service: MskService, active: Active, plane: FakePlane
+    ) -> None:
+        arn = active(ClientAuthentication={"Sasl": {"Iam": {"Enabled": True}}})
+        connect(service, arn, **PUBLIC, **VPC_IAM)
+        assert bootstrap(client, arn) == {
+            "BootstrapBrokerStringSaslIam": addresses("iam", 1, 2, 3),
+            "BootstrapBrokerStringPublicSaslIam": addresses("iam", 1, 2, 3),
+            "BootstrapBrokerStringVpcConnectivitySaslIam": addresses("iam", 1, 2, 3),
+        }
+
+    def test_dual_stack_without_authentication(
+        self, client: Any, service: MskService, active: Active, plane: FakePlane
+    ) -> None:
+        arn = active()
+        connect(service, arn, **DUAL)
+        assert bootstrap(client, arn) == {
+            "BootstrapBrokerString": addresses("plaintext", 1, 2, 3),
+            "BootstrapBrokerStringTls": addresses("tls", 1, 2, 3),
+            "BootstrapBrokerStringIpv6": addresses("plaintext", 1, 2, 3),
+            "BootstrapBrokerStringTlsIpv6": addresses("tls", 1, 2, 3),
+        }
+
+    def test_there_before_the_plane_opens_the_listener(
+        self, client: Any, service: MskService, plane: FakePlane, active: Active
+    ) -> None:
+        plane.opens = frozenset({"plaintext"})
+        arn = active(ClientAuthentication=EVERY_SCHEME)
+        connect(service, arn, **VPC_IAM)
+        assert bootstrap(client, arn)["BootstrapBrokerStringVpcConnectivitySaslIam"] == ""
+
+
 def test_serverless(client: Any, service: MskService) -> None:
     arn = create_serverless(client)
     service.wait_active(arn, PATIENCE)

@@ -7,6 +7,8 @@ from typing import Any
 
 from pytest_msk.aws.errors import bad_request
 from pytest_msk.aws.kafka.api import Call, operation
+from pytest_msk.aws.kafka.state import Cluster
+from pytest_msk.aws.kafka.vpc_connections import LISTENERS, private_schemes
 from pytest_msk.brokers.plane import Broker
 from pytest_msk.spec import Listener
 
@@ -15,6 +17,22 @@ _KEYS: Mapping[Listener, str] = {
     "tls": "BootstrapBrokerStringTls",
     "scram": "BootstrapBrokerStringSaslScram",
     "iam": "BootstrapBrokerStringSaslIam",
+}
+_PUBLIC_KEYS: Mapping[Listener, str] = {
+    "tls": "BootstrapBrokerStringPublicTls",
+    "scram": "BootstrapBrokerStringPublicSaslScram",
+    "iam": "BootstrapBrokerStringPublicSaslIam",
+}
+_VPC_KEYS: Mapping[Listener, str] = {
+    "tls": "BootstrapBrokerStringVpcConnectivityTls",
+    "scram": "BootstrapBrokerStringVpcConnectivitySaslScram",
+    "iam": "BootstrapBrokerStringVpcConnectivitySaslIam",
+}
+_IPV6_KEYS: Mapping[Listener, str] = {
+    "plaintext": "BootstrapBrokerStringIpv6",
+    "tls": "BootstrapBrokerStringTlsIpv6",
+    "scram": "BootstrapBrokerStringSaslScramIpv6",
+    "iam": "BootstrapBrokerStringSaslIamIpv6",
 }
 
 _MOST_BROKERS = 3
@@ -32,11 +50,25 @@ def get_bootstrap_brokers(call: Call) -> Mapping[str, Any]:
         raise bad_request(
             f"You can't get bootstrap broker nodes for a cluster in {cluster.state} state.", "clusterArn"
         )
-    return {
-        key: _bootstrap_string(cluster.brokers.brokers, listener)
-        for listener, key in _KEYS.items()
-        if listener in cluster.spec.listeners
-    }
+    brokers = cluster.brokers.brokers
+    return {key: _bootstrap_string(brokers, listener) for key, listener in _listeners(cluster).items()}
+
+
+def _listeners(cluster: Cluster) -> dict[str, Listener]:
+    """Key to listener.
+
+    A broker has one address for each listener on this machine. It is that of a public key, of another
+    VPC's and of an IPv6 one too: they lead in by the same authentication.
+    """
+    opened = cluster.spec.listeners
+    connectivity = cluster.settings.get("BrokerNodeGroupInfo", {}).get("ConnectivityInfo", {})
+    ways = [(_KEYS, opened)]
+    if connectivity.get("PublicAccess", {}).get("Type") == "SERVICE_PROVIDED_EIPS":
+        ways.append((_PUBLIC_KEYS, opened))
+    if connectivity.get("NetworkType") == "DUAL":
+        ways.append((_IPV6_KEYS, opened))
+    ways.append((_VPC_KEYS, frozenset(LISTENERS[scheme] for scheme in private_schemes(cluster))))
+    return {key: listener for keys, shown in ways for listener, key in keys.items() if listener in shown}
 
 
 def _bootstrap_string(brokers: Sequence[Broker], listener: Listener) -> str:

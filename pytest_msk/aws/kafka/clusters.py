@@ -11,7 +11,7 @@ from typing import Any
 from pytest_msk.aws.errors import bad_request
 from pytest_msk.aws.kafka import network
 from pytest_msk.aws.kafka.api import Call, operation, provisioned_cluster
-from pytest_msk.aws.kafka.operations import STALE_VERSION, active_operation
+from pytest_msk.aws.kafka.operations import STALE_VERSION
 from pytest_msk.aws.kafka.provisioned import create_provisioned, has_kraft
 from pytest_msk.aws.kafka.serverless import create_serverless
 from pytest_msk.aws.kafka.state import Cluster
@@ -111,7 +111,7 @@ def _list(call: Call, kind: str | None) -> tuple[list[Cluster], str | None]:
 
 def _identity(cluster: Cluster) -> dict[str, Any]:
     info = cluster.state_info
-    active = active_operation(cluster)
+    active = cluster.active_operation
     return {
         "ActiveOperationArn": str(active.arn) if active else None,
         "ClusterArn": str(cluster.arn),

@@ -126,7 +126,9 @@ def check_active(cluster: Cluster) -> None:
         raise bad_request(f"You can't update a cluster in {cluster.state} state.", "clusterArn")
 
 
-def update(call: Call, plan: Callable[[Cluster], Update]) -> Mapping[str, Any]:
+def update(
+    call: Call, plan: Callable[[Cluster], Update], after: Callable[[Cluster], None] = lambda _: None
+) -> Mapping[str, Any]:
     """Change a cluster: its brokers first, then what Describe shows; in the background.
 
     If the brokers cannot be what they are to be, the cluster stays what it was, and the operation says
@@ -135,6 +137,7 @@ def update(call: Call, plan: Callable[[Cluster], Update]) -> Mapping[str, Any]:
     Args:
         call: a call with ``ClusterArn`` and ``CurrentVersion``.
         plan: says what changes, or raises `AwsError`. No other change comes between.
+        after: what follows from the change, if it did not fail.
 
     Returns:
         The call's answer.
@@ -152,6 +155,7 @@ def update(call: Call, plan: Callable[[Cluster], Update]) -> Mapping[str, Any]:
         def settle() -> None:
             cluster.spec, cluster.settings = planned.spec, dict(planned.settings)
             cluster.current_version = new_version()
+            after(cluster)
 
         begun = ClusterOperation(
             new_operation_arn(cluster),
@@ -184,6 +188,7 @@ def start(
     """
     with service.changed:
         cluster.operations.append(begun)
+        cluster.active_operation = begun
         cluster.state = begun.during
         cluster._worker = service.run(
             f"{begun.type.lower()}-{cluster.name}",
@@ -220,6 +225,7 @@ def _carry_out(
         else:
             settle()
             begun.complete()
+        cluster.active_operation = None
         # Otherwise it is being deleted.
         if cluster.state == begun.during:
             cluster.state = "ACTIVE"
@@ -325,8 +331,3 @@ def _error(found: ClusterOperation) -> dict[str, Any]:
     if found.error is None:
         return {}
     return {"ErrorInfo": {"ErrorCode": found.error.code, "ErrorString": found.error.message}}
-
-
-def active_operation(cluster: Cluster) -> ClusterOperation | None:
-    """The operation that has begun and not ended, if there is one."""
-    return next((one for one in reversed(cluster.operations) if one.end_time is None), None)

@@ -85,6 +85,7 @@ class Cluster:
         spec: what its brokers are to be.
         settings: what Describe echoes under ``Provisioned`` or ``Serverless``, AWS's defaults filled in.
         operations: what was done to it since, oldest first.
+        active_operation: the one that goes on now, and keeps others from it.
         number: the how-manieth cluster of the service this is; lists are in this order.
         parked: whether it is kept from callers of the API: it lives on for a later test, and its name
             and ARN are unknown meanwhile.
@@ -104,6 +105,7 @@ class Cluster:
     state_info: StateInfo | None = None
     policy: Policy | None = None
     operations: list[ClusterOperation] = field(default_factory=list)
+    active_operation: ClusterOperation | None = None
     current_version: str = field(default_factory=new_version)
     creation_time: datetime = field(default_factory=lambda: datetime.now(UTC))
     parked: bool = False
