@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from pytest_msk.brokers.plane import Broker, Brokers
 
 _CLOSE_SECONDS = 5
-_TOPICS_AT_ONCE = 8
 _POLL_SECONDS = 0.01
 
 T = TypeVar("T")
@@ -350,14 +348,14 @@ class MskCluster(Faults):
         """Make what the lease asks for, and remember it for `_close`."""
         if not topics:
             return
+        from pytest_msk.brokers.admin.each import for_each
 
         def make(topic: TopicRequest) -> None:
             admin.create_topic(topic.name, topic.partitions, topic.replication_factor, topic.config)
             self._made_topics.append(topic.name)
 
-        # Side by side: brokers take a moment to tell each other of a topic.
-        with self._asked() as admin, ThreadPoolExecutor(_TOPICS_AT_ONCE) as threads:
-            list(threads.map(make, topics))
+        with self._asked() as admin:
+            for_each(topics, make, unless=())
 
     def _close(self, *, remove_topics: bool) -> None:
         """End the lease: close its clients, and remove its topics where the cluster lives on."""
@@ -368,17 +366,10 @@ class MskCluster(Faults):
             ending.callback(self._end_test)
 
     def _remove_topics(self) -> None:
-        from pytest_msk.brokers.admin import UNKNOWN_TOPIC, KafkaRequestError
+        from pytest_msk.brokers.admin.each import for_each
 
-        def remove(name: str) -> None:
-            try:
-                admin.delete_topic(name)
-            except KafkaRequestError as error:
-                if error.code_name != UNKNOWN_TOPIC:
-                    raise
-
-        with self._asked() as admin, ThreadPoolExecutor(_TOPICS_AT_ONCE) as threads:
-            list(threads.map(remove, self._made_topics))
+        with self._asked() as admin:
+            for_each(self._made_topics, admin.delete_topic)
 
     def _asked(self) -> Admin:
         from pytest_msk.brokers.admin import Admin

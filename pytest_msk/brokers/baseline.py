@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 Configs = Mapping[str, str]
+QuotaKey = tuple[frozenset[tuple[str, str | None]], str]
 
 
 @dataclass(frozen=True)
@@ -19,17 +21,23 @@ class Baseline:
         topics: topic name to topic id; a topic made again under the same name has another id.
         topic_configs: topic name to what the topic overrides.
         groups: ids of groups.
+        offsets: group id, topic and partition to what the group has committed, as the plane has it.
         transactional_ids: transactional ids that a coordinator knows.
-        broker_configs: broker id to what was set on it over the Kafka protocol; an empty id stands for
-            the default of all brokers.
+        configs: broker id to what was set on it over the Kafka protocol; an empty id stands for
+            the default of all brokers. Other resources go by kind and name: ``group orders``.
+        quotas: whom a client quota is for, as pairs of type and name, and its key, to its value.
+        acls: who may do what, as the plane has it.
         faults: numbers of the faults that were going on.
     """
 
     topics: Mapping[str, str] = field(default_factory=dict)
     topic_configs: Mapping[str, Configs] = field(default_factory=dict)
     groups: frozenset[str] = frozenset()
+    offsets: Mapping[tuple[str, str, int], Any] = field(default_factory=dict)
     transactional_ids: frozenset[str] = frozenset()
-    broker_configs: Mapping[str, Configs] = field(default_factory=dict)
+    configs: Mapping[str, Configs] = field(default_factory=dict)
+    quotas: Mapping[QuotaKey, float] = field(default_factory=dict)
+    acls: frozenset[Any] = frozenset()
     faults: frozenset[int] = frozenset()
 
     def extended(self, before: Baseline, after: Baseline) -> Baseline:
@@ -38,8 +46,11 @@ class Baseline:
             topics={**self.topics, **_new(before.topics, after.topics)},
             topic_configs={**self.topic_configs, **_new(before.topic_configs, after.topic_configs)},
             groups=self.groups | (after.groups - before.groups),
+            offsets={**self.offsets, **_new(before.offsets, after.offsets)},
             transactional_ids=self.transactional_ids | (after.transactional_ids - before.transactional_ids),
-            broker_configs={**self.broker_configs, **_new(before.broker_configs, after.broker_configs)},
+            configs={**self.configs, **_new(before.configs, after.configs)},
+            quotas={**self.quotas, **_new(before.quotas, after.quotas)},
+            acls=self.acls | (after.acls - before.acls),
             faults=self.faults | (after.faults - before.faults),
         )
 
@@ -47,6 +58,24 @@ class Baseline:
         """Whether a topic is one of these."""
         return self.topics.get(topic) == topic_id
 
+    def offset_changes(self, now: Baseline) -> dict[str, dict[tuple[str, int], Any]]:
+        """What the groups of both would have to commit, by group, topic and partition; None to forget it.
 
-def _new(before: Mapping[str, T], after: Mapping[str, T]) -> dict[str, T]:
+        What has become of topics that a test deleted, or made, is not among it.
+        """
+        kept = {topic for topic, topic_id in now.topics.items() if self.keeps(topic, topic_id)}
+        groups = self.groups & now.groups
+        changes: dict[str, dict[tuple[str, int], Any]] = {}
+        for (group, topic, partition), offset in changed(now.offsets, self.offsets).items():
+            if group in groups and topic in kept:
+                changes.setdefault(group, {})[topic, partition] = offset
+        return changes
+
+
+def changed(now: Mapping[K, T], wanted: Mapping[K, T]) -> dict[K, T | None]:
+    """What differs: its name to what it should be, which is None where there should be nothing."""
+    return {name: wanted.get(name) for name in {**now, **wanted} if now.get(name) != wanted.get(name)}
+
+
+def _new(before: Mapping[K, T], after: Mapping[K, T]) -> dict[K, T]:
     return {name: value for name, value in after.items() if before.get(name) != value}

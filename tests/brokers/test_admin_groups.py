@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import confluent_kafka
 import pytest
 
-from pytest_msk.brokers.admin import Admin, CommittedOffset, KafkaRequestError
+from pytest_msk.brokers.admin import Acl, Admin, CommittedOffset, KafkaRequestError, Resource
 from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.docker.plane import DockerPlane
-from pytest_msk.brokers.plane import Brokers
+from pytest_msk.brokers.plane import Broker, Brokers
 from pytest_msk.brokers.wire import codec
 from pytest_msk.brokers.wire.client import Connection
 from pytest_msk.brokers.wire.message import Message
@@ -177,6 +177,62 @@ class TestGroups:
             admin.delete_group(group)
 
 
+class TestOffsets:
+    def test_they_are_set_and_forgotten(self, admin: Admin, topic: str, name: str, bootstrap: str) -> None:
+        client = confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": name})
+        client.commit(offsets=[confluent_kafka.TopicPartition(topic, 0, 3)], asynchronous=False)
+        client.close()
+        wanted = CommittedOffset(9, 0, "ours")
+        admin.alter_offsets(name, {(topic, 0): None, (topic, 1): wanted})
+        assert admin.committed(name) == {(topic, 1): wanted}
+        assert admin.survey().offsets[name] == {(topic, 1): wanted}
+        admin.delete_group(name)
+        assert name not in admin.survey().offsets
+
+    def test_not_of_a_group_that_has_members(
+        self, admin: Admin, bootstrap: str, topic: str, version: tuple[int, ...]
+    ) -> None:
+        for settings in protocols(version):
+            group = f"g-{uuid.uuid4().hex[:8]}"
+            with consumer(bootstrap, group, topic, **settings):
+                with refused("NON_EMPTY_GROUP"):
+                    admin.alter_offsets(group, {(topic, 0): CommittedOffset(1, -1, "")})
+                assert admin.committed(group) == {}
+
+    def test_not_of_a_group_that_there_is_not(self, admin: Admin, topic: str, name: str) -> None:
+        with refused("GROUP_ID_NOT_FOUND"):
+            admin.alter_offsets(name, {(topic, 0): CommittedOffset(1, -1, "")})
+        assert name not in {group.id for group in admin.groups()}
+
+
+class TestAccess:
+    def test_every_broker_knows_a_quota(self, admin: Admin, brokers: Brokers, name: str) -> None:
+        keys = [(frozenset({("user", name), ("client-id", None)}), "producer_byte_rate")]
+        keys.append((frozenset({("user", name)}), "producer_byte_rate"))
+        admin.alter_quotas(dict.fromkeys(keys, 1024.0))
+        assert admin.survey().quotas == dict.fromkeys(keys, 1024.0)
+        assert [self.quotas_at(broker) for broker in brokers.brokers] == [2, 2]
+        admin.alter_quotas(dict.fromkeys(keys))
+        assert admin.survey().quotas == {}
+        assert [self.quotas_at(broker) for broker in brokers.brokers] == [0, 0]
+
+    def test_a_quota_that_kafka_refuses(self, admin: Admin, name: str) -> None:
+        with refused("INVALID_REQUEST"):
+            admin.alter_quotas({(frozenset({("user", name)}), "no_such_rate"): 1.0})
+        assert admin.survey().quotas == {}
+
+    def test_without_an_authorizer_there_are_no_acls(self, admin: Admin, name: str) -> None:
+        assert admin.survey().acls == frozenset()
+        with refused("SECURITY_DISABLED"):
+            admin.alter_acls({Acl(2, name, 3, "User:ann", "*", 3, 3)}, set())
+
+    @staticmethod
+    def quotas_at(broker: Broker) -> int:
+        with Connection((broker.host, broker.port)) as connection:
+            asked = Message(components=[], strict=False)
+            return len(connection.ask("DescribeClientQuotas", asked, real_monotonic() + 10).entries)
+
+
 class TestTransactions:
     def test_an_open_transaction_is_listed_and_ended(
         self, admin: Admin, bootstrap: str, topic: str, name: str
@@ -236,6 +292,23 @@ class TestBrokerConfigs:
         assert admin.broker_overrides(1) == {}
         with refused("NETWORK_EXCEPTION"):
             admin.describe_broker_configs(99)
+
+    def test_client_metrics(self, admin: Admin, name: str) -> None:
+        metrics = Resource.of("client-metrics", name)
+        admin.set_overrides(metrics, {"interval.ms": "5000"})
+        assert admin.survey().overrides[metrics] == {"interval.ms": "5000"}
+        admin.set_overrides(metrics, {})
+        assert metrics not in admin.survey().overrides
+
+    def test_a_survey_has_every_resource_s_own(self, admin: Admin, topic: str) -> None:
+        admin.set_configs(topic, {RETENTION.removeprefix("log."): "1000"})
+        admin.set_broker_configs(2, {"log.cleaner.threads": "2"})
+        found = admin.survey().overrides
+        assert found[Resource.topic(topic)] == {"retention.ms": "1000"}
+        assert found[Resource.broker(2)] == {"log.cleaner.threads": "2"}
+        assert found[Resource.broker(1)] == {}
+        assert found[Resource.broker(None)] == admin.broker_overrides(None)
+        admin.set_broker_configs(2, {})
 
     def test_brokers(self, admin: Admin) -> None:
         assert admin.brokers() == [1, 2]

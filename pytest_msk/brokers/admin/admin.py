@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
-from typing import Self, TypeVar
 
-from pytest_msk.brokers.admin.requests import Broker, CoordinatorOf, Resource, pause
+from pytest_msk.brokers.admin.asking import Asking
+from pytest_msk.brokers.admin.requests import Broker, pause
 from pytest_msk.brokers.admin.values import (
     TIMED_OUT,
-    UNKNOWN_TOPIC,
-    UNREACHABLE,
+    Acl,
     CommittedOffset,
     ConfigValue,
     Group,
     KafkaRequestError,
     ListedGroup,
+    QuotaKey,
+    Resource,
+    Survey,
     Topic,
     Transaction,
 )
-from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.coordination import GROUP_OFFSETS, partition_of
-from pytest_msk.brokers.wire.client import Client
-from pytest_msk.brokers.wire.errors import KafkaError
-
-T = TypeVar("T")
-
-_ASK_ANOTHER = frozenset({UNREACHABLE, "NOT_LEADER_OR_FOLLOWER", "NOT_CONTROLLER", "LEADER_NOT_AVAILABLE"})
-_ASK_AGAIN = frozenset(
-    {
-        UNREACHABLE,
-        "COORDINATOR_LOAD_IN_PROGRESS",
-        "COORDINATOR_NOT_AVAILABLE",
-        "NOT_COORDINATOR",
-        "CONCURRENT_TRANSACTIONS",
-    }
-)
 
 
-class Admin:
+class Admin(Asking):
     """Connections to the brokers of one cluster, as an administrator.
 
     Every method may be called from any thread. No call takes longer than ``timeout``, and none changes
@@ -58,28 +44,9 @@ class Admin:
         KafkaRequestError: no broker answers there (``NETWORK_EXCEPTION``).
     """
 
-    def __init__(self, bootstrap: str, *, timeout: float = 15.0) -> None:
-        self._timeout = timeout
-        try:
-            self._client = Client(bootstrap, until=self._until(), client_id="pytest-msk-admin")
-        except KafkaError as error:
-            raise KafkaRequestError(error.name, error.message or bootstrap) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all connections. Safe more than once."""
-        self._client.close()
-
     def brokers(self) -> list[int]:
         """Ids of the brokers that are there now."""
-        home = self._home()
-        self._client.find_brokers(home.until)
-        return self._client.brokers()
+        return [broker.id for broker in self._all()]
 
     def create_topic(
         self,
@@ -196,7 +163,7 @@ class Admin:
         Raises:
             KafkaRequestError: Kafka refused; nothing was changed.
         """
-        self._set_configs(self._home(), Resource.topic(name), f"topic {name}", configs)
+        self.set_overrides(Resource.topic(name), configs)
 
     def describe_broker_configs(self, broker_id: int) -> dict[str, ConfigValue]:
         """All of a broker's settings with the values in effect, by name. Asks the broker itself.
@@ -231,13 +198,21 @@ class Admin:
         Raises:
             KafkaRequestError: Kafka refused; nothing was changed.
         """
+        self.set_overrides(Resource.broker(broker_id), configs)
+
+    def set_overrides(self, resource: Resource, configs: Mapping[str, str]) -> None:
+        """Make ``configs`` all that a resource of any kind has of its own; return when it is in effect.
+
+        Raises:
+            KafkaRequestError: Kafka refused; nothing was changed.
+        """
         home = self._home()
-        if broker_id is None:
-            self._set_configs(home, Resource.broker(None), "all brokers", configs)
+        if resource.one_broker is None:
+            self._set_configs(home, resource, configs)
         else:
             # A broker takes its own settings from nobody else, and no other needs to know them.
-            home = replace(home, id=broker_id)
-            self._set_configs(home, Resource.broker(broker_id), f"broker {broker_id}", configs, [home])
+            home = replace(home, id=resource.one_broker)
+            self._set_configs(home, resource, configs, [home])
 
     def groups(self) -> list[ListedGroup]:
         """All groups that have members or offsets, by id."""
@@ -248,8 +223,7 @@ class Admin:
         """A group and its members.
 
         Raises:
-            KafkaRequestError: there is none (``GROUP_ID_NOT_FOUND``), or it is neither a classic nor a
-                consumer group (``UNSUPPORTED_VERSION``).
+            KafkaRequestError: there is none (``GROUP_ID_NOT_FOUND``).
         """
         return self._coordinated("group", group_id, lambda broker: _described(broker, group_id))
 
@@ -281,7 +255,27 @@ class Admin:
 
     def committed(self, group_id: str) -> dict[tuple[str, int], CommittedOffset]:
         """What a group has committed, by topic and partition; empty where there is no such group."""
-        return self._coordinated("group", group_id, lambda broker: broker.committed(group_id))
+        return dict(self._coordinated("group", group_id, lambda broker: broker.committed(group_id)))
+
+    def alter_offsets(self, group_id: str, changes: Mapping[tuple[str, int], CommittedOffset | None]) -> None:
+        """Commit offsets on behalf of a group without members; have it forget those that are None.
+
+        Raises:
+            KafkaRequestError: there is no such group (``GROUP_ID_NOT_FOUND``), or it has members
+                (``NON_EMPTY_GROUP``).
+        """
+        offsets = {where: offset for where, offset in changes.items() if offset is not None}
+        dropped = changes.keys() - offsets.keys()
+
+        def alter(broker: Broker) -> None:
+            _check_empty(broker, group_id)
+            # In this order: some releases let an empty group go with its last offset.
+            if offsets:
+                broker.commit(group_id, offsets)
+            if dropped:
+                broker.delete_offsets(group_id, dropped)
+
+        self._coordinated("group", group_id, alter)
 
     def transactions(self) -> list[Transaction]:
         """All transactional ids that coordinators know, whether a transaction is open or not, by id."""
@@ -299,63 +293,63 @@ class Admin:
         """
         self._coordinated("transaction", transactional_id, lambda broker: broker.fence(transactional_id))
 
-    def _until(self) -> float:
-        return real_monotonic() + self._timeout
+    def alter_acls(self, added: Set[Acl], removed: Set[Acl]) -> None:
+        """Add and remove ACLs; return when every broker goes by them.
 
-    def _home(self) -> Broker:
-        """The broker to ask: the one beside the active controller, else any that answers."""
-        until = self._until()
-        while True:
-            brokers = self._client.brokers()
-            failure = KafkaRequestError(UNREACHABLE, "the cluster has no brokers")
-            for broker in (Broker(self._client, number, until) for number in brokers):
-                try:
-                    leader = broker.active_controller()
-                except KafkaRequestError as error:
-                    if error.code_name not in _ASK_ANOTHER:
-                        raise
-                    failure = error
-                else:
-                    return _beside(broker, leader) if leader in brokers else broker
-            pause(until, failure)
-            self._client.find_brokers(until)
-
-    def _all(self) -> list[Broker]:
-        """Every broker that is there now."""
+        Raises:
+            KafkaRequestError: Kafka refused, or there is no authorizer (``SECURITY_DISABLED``).
+        """
         home = self._home()
-        self._client.find_brokers(home.until)
-        return [replace(home, id=number) for number in self._client.brokers()]
+        # The first that go may be those that keep us out.
+        if removed:
+            home.delete_acls(removed)
+        if added:
+            home.create_acls(added)
+        self._everywhere(home, "the ACLs", lambda broker: _has(broker.acls(), added, removed))
 
-    def _patiently(self, broker: Broker, ask: Callable[[Broker], list[T]]) -> list[T]:
-        """What a coordinator lists, once it has loaded; nothing where it cannot be reached."""
-        while True:
-            try:
-                return ask(broker)
-            except KafkaRequestError as error:
-                if error.code_name == UNREACHABLE:
-                    return []
-                if error.code_name not in _ASK_AGAIN:
-                    raise
-                pause(broker.until, error)
+    def alter_quotas(self, changes: Mapping[QuotaKey, float | None]) -> None:
+        """Set client quotas, and remove those that are None; return when every broker knows.
 
-    def _coordinated(self, of: CoordinatorOf, key: str, ask: Callable[[Broker], T]) -> T:
-        """Ask the coordinator, wherever it is by now."""
+        Raises:
+            KafkaRequestError: Kafka refused.
+        """
         home = self._home()
-        while True:
-            try:
-                coordinator = home.coordinator(of, key)
-                return ask(replace(home, id=coordinator))
-            except KafkaRequestError as error:
-                if error.code_name not in _ASK_AGAIN:
-                    raise
-                pause(home.until, error)
-                self._client.find_brokers(home.until)
+        home.alter_quotas(changes)
+        wanted = {(key, value) for key, value in changes.items() if value is not None}
+
+        def seen(broker: Broker) -> bool:
+            return {item for item in broker.quotas().items() if item[0] in changes} == wanted
+
+        self._everywhere(home, "the client quotas", seen)
+
+    def survey(self) -> Survey:
+        """What clients have made on the cluster, in as few requests as Kafka lets.
+
+        Raises:
+            KafkaRequestError: a broker cannot be asked for its settings.
+        """
+        home = self._home()
+        brokers = self._all(home)
+        topics = home.topics()
+        named = [Resource.topic(topic.name) for topic in topics if not topic.internal]
+        overrides = home.overrides_of([Resource.broker(None), *named, *home.configured()])
+        for broker in brokers:
+            overrides |= broker.overrides_of([Resource.broker(broker.id)])
+        groups = [found for broker in brokers for found in self._patiently(broker, Broker.offsets)]
+        transactions = [one for broker in brokers for one in self._patiently(broker, Broker.transactions)]
+        return Survey(
+            topics=tuple(topics),
+            overrides=overrides,
+            offsets=dict(groups),
+            transactional_ids=frozenset(one.transactional_id for one in transactions),
+            acls=home.acls(),
+            quotas=home.quotas(),
+        )
 
     def _set_configs(
         self,
         home: Broker,
         resource: Resource,
-        what: str,
         configs: Mapping[str, str],
         brokers: list[Broker] | None = None,
     ) -> None:
@@ -370,33 +364,7 @@ class Admin:
                 broker.overrides(resource)
             ) == latest
 
-        self._everywhere(home, f"the configuration of {what}", seen, brokers)
-
-    def _everywhere(
-        self, home: Broker, what: str, seen: Callable[[Broker], bool], brokers: list[Broker] | None = None
-    ) -> None:
-        """Wait until every broker has seen a change, those aside that no client can reach."""
-        if brokers is None:
-            self._client.find_brokers(home.until)
-            brokers = [replace(home, id=number) for number in self._client.brokers()]
-        while brokers := [broker for broker in brokers if not _settled(broker, seen)]:
-            late = ", ".join(str(broker.id) for broker in brokers)
-            text = f"accepted, but after {self._timeout:g} s broker {late} has not seen {what}"
-            pause(home.until, KafkaRequestError(TIMED_OUT, text))
-
-
-def _beside(broker: Broker, leader: int) -> Broker:
-    """The broker beside the active controller, unless it died and ``broker`` has not heard of that."""
-    if leader == broker.id:
-        return broker
-    found = replace(broker, id=leader)
-    try:
-        found.active_controller()
-    except KafkaRequestError as error:
-        if error.code_name not in _ASK_ANOTHER:
-            raise
-        return broker
-    return found
+        self._everywhere(home, f"the configuration of {resource}", seen, brokers)
 
 
 def _elect(broker: Broker, topic: str, partition: int) -> None:
@@ -407,26 +375,25 @@ def _elect(broker: Broker, topic: str, partition: int) -> None:
             raise
 
 
-def _settled(broker: Broker, seen: Callable[[Broker], bool]) -> bool:
-    try:
-        return seen(broker)
-    except KafkaRequestError as error:
-        if error.code_name == UNREACHABLE:
-            return True
-        if error.code_name == UNKNOWN_TOPIC:
-            return False
-        raise
-
-
 def _described(broker: Broker, group_id: str) -> Group:
     kinds = {group.id: group.kind for group in broker.groups()}
     if group_id not in kinds:
         raise KafkaRequestError("GROUP_ID_NOT_FOUND", f"there is no group {group_id}")
     if kinds[group_id] == "classic":
         return broker.classic_group(group_id)
-    if kinds[group_id] == "consumer":
-        return broker.consumer_group(group_id)
-    raise KafkaRequestError("UNSUPPORTED_VERSION", f"{group_id} is a {kinds[group_id]} group")
+    return broker.newer_group(group_id, kinds[group_id])
+
+
+def _check_empty(broker: Broker, group_id: str) -> None:
+    states = {group.id: group.state for group in broker.groups()}
+    if group_id not in states:
+        raise KafkaRequestError("GROUP_ID_NOT_FOUND", f"there is no group {group_id}")
+    if states[group_id] != "Empty":
+        raise KafkaRequestError("NON_EMPTY_GROUP", f"group {group_id} is {states[group_id]}")
+
+
+def _has(acls: Set[Acl], added: Set[Acl], removed: Set[Acl]) -> bool:
+    return added <= acls and not removed & acls
 
 
 def _remove_members(broker: Broker, group: Group) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+from pytest_msk.brokers.admin.access import Access
 from pytest_msk.brokers.admin.values import (
     UNKNOWN_TOPIC,
     CommittedOffset,
@@ -16,14 +16,14 @@ from pytest_msk.brokers.admin.values import (
     KafkaRequestError,
     ListedGroup,
     Member,
+    Offsets,
     Partition,
+    Resource,
     Topic,
     Transaction,
 )
 from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.wire import codec, errors
-from pytest_msk.brokers.wire.client import Client
-from pytest_msk.brokers.wire.errors import KafkaError
 from pytest_msk.brokers.wire.message import Message
 
 CoordinatorOf = Literal["group", "transaction"]
@@ -38,6 +38,12 @@ _FENCE_TIMEOUT_MS = 1
 _NAMED_BY_TOPIC_NAME = 9
 """The last version of OffsetFetch that names topics by name."""
 
+_COMMITTED_BY_TOPIC_NAME = 9
+"""The same of OffsetCommit."""
+
+_NO_MEMBER = -1
+_NAMED_BY_SETTINGS = frozenset({Resource.of("group", "").kind, Resource.of("client-metrics", "").kind})
+
 
 def pause(until: float, failure: KafkaRequestError) -> None:
     """Wait a moment before asking again; raise the failure where the time is up."""
@@ -46,43 +52,11 @@ def pause(until: float, failure: KafkaRequestError) -> None:
     time.sleep(_POLL_SECONDS)
 
 
-@dataclass(frozen=True)
-class Resource:
-    """What can have settings.
-
-    Attributes:
-        kind: Kafka's number for its kind (``ConfigResource.Type``).
-        name: its name; empty for all brokers.
-        source: what Kafka calls settings that it has of its own.
-    """
-
-    kind: int
-    name: str
-    source: ConfigSource
-
-    @classmethod
-    def topic(cls, name: str) -> Resource:
-        """One topic."""
-        return cls(2, name, "DYNAMIC_TOPIC_CONFIG")
-
-    @classmethod
-    def broker(cls, broker_id: int | None) -> Resource:
-        """One broker; None for what holds for all brokers."""
-        if broker_id is None:
-            return cls(4, "", "DYNAMIC_DEFAULT_BROKER_CONFIG")
-        return cls(4, str(broker_id), "DYNAMIC_BROKER_CONFIG")
-
-
-@dataclass(frozen=True)
-class Broker:
+class Broker(Access):
     """One broker, and until when it may take to answer.
 
     Every method raises `KafkaRequestError` where the broker refuses or cannot be asked.
     """
-
-    client: Client
-    id: int
-    until: float
 
     def active_controller(self) -> int:
         """Id of the metadata log's leader; this broker's own where there is no such log."""
@@ -193,18 +167,48 @@ class Broker:
 
     def configs(self, resource: Resource) -> dict[str, ConfigValue]:
         """All settings in effect, by name."""
-        wanted = Message(resource_type=resource.kind, resource_name=resource.name, configuration_keys=None)
-        entry = self._ask("DescribeConfigs", Message(resources=[wanted])).results[0]
-        self._check(entry, f"DescribeConfigs of {resource.name!r}")
+        return self._configs(self._described([resource])[0])
+
+    def overrides(self, resource: Resource) -> dict[str, str]:
+        """The settings that the resource has of its own, by name; passwords are empty."""
+        return _own(resource, self.configs(resource))
+
+    def overrides_of(self, resources: Iterable[Resource]) -> dict[Resource, dict[str, str]]:
+        """The settings that each resource has of its own; those are left out that have gone meanwhile."""
+        found = {}
+        for entry in self._described(resources):
+            if errors.name(entry.error_code) != UNKNOWN_TOPIC:
+                resource = Resource(entry.resource_type, entry.resource_name)
+                found[resource] = _own(resource, self._configs(entry))
+        return found
+
+    def configured(self) -> list[Resource]:
+        """The groups and client metrics that have settings; before Kafka 4.1 the client metrics alone."""
+        try:
+            # No kinds are named: the first version has no field for them, and lists client metrics.
+            answer = self._ask("ListConfigResources", Message())
+        except KafkaRequestError as error:
+            if error.code_name == "UNSUPPORTED_VERSION":
+                return []
+            raise
+        self._check(answer, "ListConfigResources")
+        found = [Resource(each.resource_type, each.resource_name) for each in answer.config_resources]
+        return [resource for resource in found if resource.kind in _NAMED_BY_SETTINGS]
+
+    def _described(self, resources: Iterable[Resource]) -> list[Message]:
+        wanted = [
+            Message(resource_type=each.kind, resource_name=each.name, configuration_keys=None)
+            for each in resources
+        ]
+        found: list[Message] = self._ask("DescribeConfigs", Message(resources=wanted)).results
+        return found
+
+    def _configs(self, entry: Message) -> dict[str, ConfigValue]:
+        self._check(entry, f"DescribeConfigs of {entry.resource_name!r}")
         return {
             config.name: ConfigValue(config.value or "", _source(config.config_source))
             for config in sorted(entry.configs, key=lambda config: str(config.name))
         }
-
-    def overrides(self, resource: Resource) -> dict[str, str]:
-        """The settings that the resource has of its own, by name; passwords are empty."""
-        configs = self.configs(resource)
-        return {key: config.value for key, config in configs.items() if config.source == resource.source}
 
     def alter_configs(self, resource: Resource, configs: Mapping[str, str], dropped: Set[str]) -> None:
         """Set some and drop some in one request, which Kafka does wholly or not at all."""
@@ -249,31 +253,36 @@ class Broker:
         )
         return Group(group_id, "classic", found.group_state, found.protocol_data, _by_id(members))
 
-    def consumer_group(self, group_id: str) -> Group:
-        """A group of KIP-848 that it coordinates."""
-        found = self._ask("ConsumerGroupDescribe", Message(group_ids=[group_id])).groups[0]
-        self._check(found, f"ConsumerGroupDescribe of {group_id}")
+    def newer_group(self, group_id: str, kind: str) -> Group:
+        """A group of another kind that it coordinates: of consumers (KIP-848), or a share or streams group.
+
+        What a streams group's members have been given is not told: tasks are no partitions.
+        """
+        found = self._ask(f"{kind.title()}GroupDescribe", Message(group_ids=[group_id])).groups[0]
+        self._check(found, f"{kind.title()}GroupDescribe of {group_id}")
         members = (
             Member(
                 member.member_id,
-                member.instance_id,
+                vars(member).get("instance_id"),
                 member.client_id,
                 member.client_host,
                 tuple(
                     (topic.topic_name, partition)
-                    for topic in member.assignment.topic_partitions
+                    for topic in vars(member.assignment).get("topic_partitions", ())
                     for partition in topic.partitions
                 ),
             )
             for member in found.members
         )
-        return Group(group_id, "consumer", found.group_state, found.assignor_name, _by_id(members))
+        assignor = vars(found).get("assignor_name") or ""
+        return Group(group_id, kind, found.group_state, assignor, _by_id(members))
 
     def remove_member(self, group: Group, member: Member) -> None:
         """Have a member leave, as if it said so itself."""
-        if group.kind == "consumer":
+        if group.kind != "classic":
             request = Message(group_id=group.id, member_id=member.id, member_epoch=_LEAVE)
-            self._check(self._ask("ConsumerGroupHeartbeat", request), f"removal of member {member.id}")
+            answer = self._ask(f"{group.kind.title()}GroupHeartbeat", request)
+            self._check(answer, f"removal of member {member.id}")
             return
         # A static member goes by its own name, and leaves whatever id it has meanwhile.
         leaving = Message(
@@ -288,19 +297,61 @@ class Broker:
         answer = self._ask("DeleteGroups", Message(groups_names=[group_id]))
         self._check(answer.results[0], f"DeleteGroups of {group_id}")
 
-    def committed(self, group_id: str) -> dict[tuple[str, int], CommittedOffset]:
+    def committed(self, group_id: str) -> Offsets:
         """What a group has committed, by topic and partition."""
-        request = Message(groups=[Message(group_id=group_id, topics=None)])
-        found = self._ask("OffsetFetch", request, _NAMED_BY_TOPIC_NAME).groups[0]
-        self._check(found, f"OffsetFetch of {group_id}")
-        return {
-            (topic.name, partition.partition_index): CommittedOffset(
-                partition.committed_offset, partition.committed_leader_epoch, partition.metadata or ""
+        return self._committed([group_id])[group_id]
+
+    def offsets(self) -> list[tuple[str, Offsets]]:
+        """The groups that it coordinates, each with what it has committed. Share groups have no offsets."""
+        groups = self.groups()
+        with_offsets = [group.id for group in groups if group.kind != "share"]
+        found = self._committed(with_offsets) if with_offsets else {}
+        return [(group.id, found.get(group.id, {})) for group in groups]
+
+    def commit(self, group_id: str, offsets: Offsets) -> None:
+        """Commit offsets on behalf of a group without members."""
+        topics = [
+            Message(
+                name=topic,
+                partitions=[
+                    Message(
+                        partition_index=index,
+                        committed_offset=offsets[topic, index].offset,
+                        committed_leader_epoch=offsets[topic, index].leader_epoch,
+                        committed_metadata=offsets[topic, index].metadata,
+                    )
+                    for index in indexes
+                ],
             )
-            for topic in found.topics
-            for partition in topic.partitions
-            if partition.error_code == errors.NONE and partition.committed_offset >= 0
-        }
+            for topic, indexes in _by_topic(offsets)
+        ]
+        request = Message(
+            group_id=group_id, generation_id_or_member_epoch=_NO_MEMBER, member_id="", topics=topics
+        )
+        answer = self._ask("OffsetCommit", request, _COMMITTED_BY_TOPIC_NAME)
+        self._check_partitions(answer, f"OffsetCommit of {group_id}")
+
+    def delete_offsets(self, group_id: str, partitions: Iterable[tuple[str, int]]) -> None:
+        """Have a group forget what it has committed for some partitions (KIP-496)."""
+        topics = [
+            Message(name=topic, partitions=[Message(partition_index=index) for index in indexes])
+            for topic, indexes in _by_topic(partitions)
+        ]
+        answer = self._ask("OffsetDelete", Message(group_id=group_id, topics=topics))
+        self._check(answer, f"OffsetDelete of {group_id}")
+        self._check_partitions(answer, f"OffsetDelete of {group_id}")
+
+    def _committed(self, group_ids: Iterable[str]) -> dict[str, Offsets]:
+        groups = [Message(group_id=group_id, topics=None) for group_id in group_ids]
+        answer = self._ask("OffsetFetch", Message(groups=groups), _NAMED_BY_TOPIC_NAME)
+        for found in answer.groups:
+            self._check(found, f"OffsetFetch of {found.group_id}")
+        return {found.group_id: _offsets(found) for found in answer.groups}
+
+    def _check_partitions(self, answer: Message, what: str) -> None:
+        for topic in answer.topics:
+            for partition in topic.partitions:
+                self._check(partition, f"{what} for {topic.name}-{partition.partition_index}")
 
     def transactions(self) -> list[Transaction]:
         """The transactional ids that it looks after."""
@@ -330,21 +381,6 @@ class Broker:
         partitions.sort(key=lambda partition: partition.id)
         return Topic(entry.name, str(entry.topic_id), bool(entry.is_internal), tuple(partitions))
 
-    def _ask(self, api: str, request: Message, highest: int | None = None) -> Message:
-        try:
-            return self.client.ask(self.id, api, request, self.until, highest)
-        except KafkaError as error:
-            raise KafkaRequestError(error.name, error.message or api) from error
-
-    def _check(self, answer: Message, what: str) -> None:
-        """Raise what a broker's answer, or a part of it, says went wrong, if anything did."""
-        if answer.error_code != errors.NONE:
-            words: Any = vars(answer).get("error_message")
-            raise KafkaRequestError(errors.name(answer.error_code), words or f"{what} by broker {self.id}")
-
-    def _left_ms(self) -> int:
-        return max(1, round((self.until - real_monotonic()) * 1000))
-
 
 def _assigned(assignment: bytes) -> tuple[tuple[str, int], ...]:
     """What consumers' leader writes for a member: topics and partitions (``ConsumerProtocolAssignment``).
@@ -362,6 +398,28 @@ def _assigned(assignment: bytes) -> tuple[tuple[str, int], ...]:
     return tuple(
         (topic.topic, partition) for topic in found.assigned_partitions for partition in topic.partitions
     )
+
+
+def _offsets(group: Message) -> Offsets:
+    return {
+        (topic.name, partition.partition_index): CommittedOffset(
+            partition.committed_offset, partition.committed_leader_epoch, partition.metadata or ""
+        )
+        for topic in group.topics
+        for partition in topic.partitions
+        if partition.error_code == errors.NONE and partition.committed_offset >= 0
+    }
+
+
+def _by_topic(partitions: Iterable[tuple[str, int]]) -> list[tuple[str, list[int]]]:
+    found: dict[str, list[int]] = {}
+    for topic, index in partitions:
+        found.setdefault(topic, []).append(index)
+    return list(found.items())
+
+
+def _own(resource: Resource, configs: Mapping[str, ConfigValue]) -> dict[str, str]:
+    return {key: config.value for key, config in configs.items() if config.source == resource.source}
 
 
 def _by_id(members: Iterable[Member]) -> tuple[Member, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ __all__ = [
     "TIMED_OUT",
     "UNKNOWN_TOPIC",
     "UNREACHABLE",
+    "Acl",
     "CommittedOffset",
     "ConfigSource",
     "ConfigValue",
@@ -19,7 +21,11 @@ __all__ = [
     "KafkaRequestError",
     "ListedGroup",
     "Member",
+    "Offsets",
     "Partition",
+    "QuotaKey",
+    "Resource",
+    "Survey",
     "Topic",
     "Transaction",
 ]
@@ -38,6 +44,15 @@ ConfigSource = Literal[
 """Where a setting comes from, in the order of Kafka's codes for it (``DescribeConfigsResponse``)."""
 
 UNKNOWN_TOPIC = "UNKNOWN_TOPIC_OR_PARTITION"
+
+_TOPIC, _BROKER, _CLIENT_METRICS, _GROUP = 2, 4, 16, 32
+_KINDS = {_TOPIC: "topic", _BROKER: "broker", _CLIENT_METRICS: "client-metrics", _GROUP: "group"}
+_SOURCES: Mapping[int, ConfigSource] = {
+    _TOPIC: "DYNAMIC_TOPIC_CONFIG",
+    _BROKER: "DYNAMIC_BROKER_CONFIG",
+    _CLIENT_METRICS: "DYNAMIC_CLIENT_METRICS_CONFIG",
+    _GROUP: "DYNAMIC_GROUP_CONFIG",
+}
 
 
 class KafkaRequestError(MskError):
@@ -99,6 +114,56 @@ class Topic:
 
 
 @dataclass(frozen=True)
+class Resource:
+    """What can have settings.
+
+    Attributes:
+        kind: Kafka's number for its kind (``ConfigResource.Type``).
+        name: its name; empty for all brokers.
+    """
+
+    kind: int
+    name: str
+
+    @classmethod
+    def topic(cls, name: str) -> Resource:
+        """One topic."""
+        return cls(_TOPIC, name)
+
+    @classmethod
+    def broker(cls, broker_id: int | None) -> Resource:
+        """One broker; None for what holds for all brokers."""
+        return cls(_BROKER, "" if broker_id is None else str(broker_id))
+
+    @classmethod
+    def of(cls, kind: str, name: str) -> Resource:
+        """What messages call so: ``group orders``."""
+        numbers = {word: number for number, word in _KINDS.items()}
+        return cls(numbers[kind], name)
+
+    @property
+    def source(self) -> ConfigSource:
+        """What Kafka calls settings that it has of its own."""
+        return "DYNAMIC_DEFAULT_BROKER_CONFIG" if self == Resource.broker(None) else _SOURCES[self.kind]
+
+    @property
+    def is_topic(self) -> bool:
+        """Whether it is a topic."""
+        return self.kind == _TOPIC
+
+    @property
+    def one_broker(self) -> int | None:
+        """The broker's id, if it is a single one."""
+        return int(self.name) if self.kind == _BROKER and self.name else None
+
+    def __str__(self) -> str:
+        """How messages name it."""
+        if self == Resource.broker(None):
+            return "all brokers"
+        return f"{_KINDS[self.kind]} {self.name}"
+
+
+@dataclass(frozen=True)
 class ConfigValue:
     """The value in effect of a topic's or a broker's setting, and what set it.
 
@@ -120,7 +185,8 @@ class ListedGroup:
 
     Attributes:
         id: the group's id.
-        kind: ``classic``, ``consumer`` (KIP-848) or ``share``; brokers before 3.8 know only the first.
+        kind: ``classic``, ``consumer`` (KIP-848), ``share`` or ``streams``; brokers before 3.8 know only the
+            first.
         protocol_type: what its members are: ``consumer``, ``connect``; empty for a group with offsets alone.
         state: ``Stable``, ``Empty`` and so on, as Kafka writes it.
     """
@@ -157,7 +223,7 @@ class Group:
 
     Attributes:
         id: the group's id.
-        kind: ``classic`` or ``consumer``.
+        kind: ``classic``, ``consumer``, ``share`` or ``streams``.
         state: ``Stable``, ``Empty`` and so on, as Kafka writes it.
         assignor: how partitions are shared out: ``range``, ``uniform``; empty where that is not settled.
         members: its members, by id.
@@ -192,3 +258,45 @@ class Transaction:
     transactional_id: str
     producer_id: int
     state: str
+
+
+@dataclass(frozen=True)
+class Acl:
+    """Who may, or may not, do what with which resources. What Kafka numbers is as it numbers it."""
+
+    resource_type: int
+    resource_name: str
+    pattern_type: int
+    principal: str
+    host: str
+    operation: int
+    permission_type: int
+
+
+QuotaKey = tuple[frozenset[tuple[str, str | None]], str]
+"""Whom a client quota is for, as pairs of type (``user``) and name (None: the default), and its key."""
+
+Offsets = Mapping[tuple[str, int], CommittedOffset]
+"""What a group has committed, by topic and partition."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What clients have made on a cluster, but for records.
+
+    Attributes:
+        topics: all topics, Kafka's own too.
+        overrides: of brokers, all brokers, topics that are not Kafka's own, and of those groups and client
+            metrics that have any: their own settings, by name. Passwords are empty.
+        offsets: group id to what the group has committed.
+        transactional_ids: those that coordinators know.
+        acls: all ACLs.
+        quotas: all client quotas.
+    """
+
+    topics: tuple[Topic, ...]
+    overrides: Mapping[Resource, Mapping[str, str]]
+    offsets: Mapping[str, Offsets]
+    transactional_ids: frozenset[str]
+    acls: frozenset[Acl]
+    quotas: Mapping[QuotaKey, float]

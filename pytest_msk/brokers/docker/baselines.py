@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from pytest_msk.brokers.admin import Admin, Resource
+from pytest_msk.brokers.admin.each import GONE, for_each
+from pytest_msk.brokers.baseline import Baseline, Configs, changed
 
-from pytest_msk.brokers.admin import UNKNOWN_TOPIC, Admin, KafkaRequestError
-from pytest_msk.brokers.baseline import Baseline
-
-_AT_ONCE = 8
-_GONE = frozenset({UNKNOWN_TOPIC, "GROUP_ID_NOT_FOUND"})
+_HAS_MEMBERS = frozenset({"NON_EMPTY_GROUP", "UNKNOWN_MEMBER_ID", "GROUP_SUBSCRIBED_TO_TOPIC"})
 
 
 def taken(bootstrap: str) -> Baseline:
@@ -19,54 +16,77 @@ def taken(bootstrap: str) -> Baseline:
 
 
 def restore(bootstrap: str, baseline: Baseline) -> None:
-    """Remove what there was not, set back configurations.
+    """Remove what there was not, set back configurations, offsets, ACLs and quotas.
 
     Kafka deletes no transactional id: those that came are fenced, which aborts what is open under them.
+    Who is in a group commits for it, so offsets of groups with members stay.
     """
     with Admin(bootstrap) as admin:
         now = _taken(admin)
+        if now.acls != baseline.acls:
+            # First of all, as they may keep us from the rest, and from seeing it.
+            admin.alter_acls(baseline.acls - now.acls, now.acls - baseline.acls)
+            now = _taken(admin)
         # Before the topics: an open transaction keeps records of what stays from its readers.
-        _each(admin.fence, now.transactional_ids - baseline.transactional_ids)
-        _each(lambda group: admin.delete_group(group, remove_members=True), now.groups - baseline.groups)
-        for broker, configs in baseline.broker_configs.items():
-            if now.broker_configs.get(broker) != configs:
-                admin.set_broker_configs(int(broker) if broker else None, configs)
+        for_each(now.transactional_ids - baseline.transactional_ids, admin.fence)
+        for_each(now.groups - baseline.groups, lambda group: admin.delete_group(group, remove_members=True))
+        for_each(
+            baseline.offset_changes(now).items(),
+            lambda change: admin.alter_offsets(*change),
+            unless=GONE | _HAS_MEMBERS,
+        )
+        if quotas := changed(now.quotas, baseline.quotas):
+            admin.alter_quotas(quotas)
         gone = {name for name, topic_id in now.topics.items() if not baseline.keeps(name, topic_id)}
-        _each(admin.delete_topic, gone)
-        for name in now.topics.keys() - gone:
-            configs = baseline.topic_configs.get(name, {})
-            if now.topic_configs.get(name, {}) != configs:
-                admin.set_configs(name, configs)
+        for_each(gone, admin.delete_topic)
+        for_each(_config_changes(now, baseline).items(), lambda change: admin.set_overrides(*change))
 
 
 def _taken(admin: Admin) -> Baseline:
-    topics = [topic for topic in admin.topics() if not topic.internal]
-    brokers = [None, *admin.brokers()]
+    found = admin.survey()
+    topics = [topic for topic in found.topics if not topic.internal]
+    names = {topic.name: Resource.topic(topic.name) for topic in topics}
     return Baseline(
         topics={topic.name: topic.id for topic in topics},
-        topic_configs={topic.name: configs for topic in topics if (configs := _overrides(admin, topic.name))},
-        groups=frozenset(group.id for group in admin.groups()),
-        transactional_ids=frozenset(found.transactional_id for found in admin.transactions()),
-        broker_configs={
-            "" if broker is None else str(broker): admin.broker_overrides(broker) for broker in brokers
+        topic_configs={
+            name: configs for name, resource in names.items() if (configs := found.overrides.get(resource))
         },
+        groups=frozenset(found.offsets),
+        offsets={
+            (group, *partition): offset
+            for group, offsets in found.offsets.items()
+            for partition, offset in offsets.items()
+        },
+        transactional_ids=found.transactional_ids,
+        configs={
+            _key(resource): configs for resource, configs in found.overrides.items() if not resource.is_topic
+        },
+        quotas=found.quotas,
+        acls=found.acls,
     )
 
 
-def _overrides(admin: Admin, topic: str) -> dict[str, str]:
-    configs = admin.describe_configs(topic)
-    return {name: config.value for name, config in configs.items() if config.overridden}
+def _config_changes(now: Baseline, baseline: Baseline) -> dict[Resource, Configs]:
+    """What has other settings than it should, and the ones it should have."""
+    changes = {
+        Resource.topic(name): configs or {}
+        for name, configs in changed(now.topic_configs, baseline.topic_configs).items()
+        if baseline.keeps(name, now.topics.get(name, ""))
+    }
+    for key, configs in changed(now.configs, baseline.configs).items():
+        resource = _resource(key)
+        # Of a broker that did not run then, or does not now, nobody knows what it has, or should have.
+        if resource.one_broker is None or (key in now.configs and key in baseline.configs):
+            changes[resource] = configs or {}
+    return changes
 
 
-def _each(remove: Callable[[str], object], names: Iterable[str]) -> None:
-    """Side by side: brokers take a moment to tell each other of a change."""
+def _key(resource: Resource) -> str:
+    return resource.name if resource.one_broker is not None or not resource.name else str(resource)
 
-    def one(name: str) -> None:
-        try:
-            remove(name)
-        except KafkaRequestError as error:
-            if error.code_name not in _GONE:
-                raise
 
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        list(threads.map(one, names))
+def _resource(key: str) -> Resource:
+    kind, space, name = key.partition(" ")
+    if space:
+        return Resource.of(kind, name)
+    return Resource.broker(int(key) if key else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
 from pytest_msk.brokers.embedded.api import Request, handles
@@ -53,6 +53,16 @@ class Quotas:
             self.by_entity[who] = left
         else:
             self.by_entity.pop(who, None)
+
+    def all(self) -> dict[tuple[Entity, str], float]:
+        """All quotas, by whom they are for and key."""
+        return {(who, key): value for who, values in self.by_entity.items() for key, value in values.items()}
+
+    def restore(self, quotas: Mapping[tuple[Entity, str], float]) -> None:
+        """Have just the quotas that `all` gave once."""
+        self.by_entity.clear()
+        for (who, key), value in quotas.items():
+            self.by_entity.setdefault(who, {})[key] = value
 
 
 @handles("AlterClientQuotas", 0, 1)
