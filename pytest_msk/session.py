@@ -30,6 +30,7 @@ from pytest_msk.usage import (
 )
 
 if TYPE_CHECKING:
+    from pytest_msk.aws.kafka.state import Attached
     from pytest_msk.brokers.baseline import Baseline
     from pytest_msk.cluster import MskCluster
     from pytest_msk.pool import Lease
@@ -92,6 +93,7 @@ class MskSession:
         self._finish: Callable[[], object] | None = None
         self._marked = False
         self._baselines: dict[str, Baseline] = {}
+        self._attached: dict[str, Attached] = {}
         self._end = ExitStack()
 
     @property
@@ -129,9 +131,11 @@ class MskSession:
             made = every - self.runtime.pool.arns
             if made:
                 self.runtime.service.delete(*made)
+            self.runtime.service.forget_resources()
         finally:
             self._marked = False
             self._baselines.clear()
+            self._attached.clear()
             self._unpatch()
 
     def mark(self) -> None:
@@ -139,6 +143,7 @@ class MskSession:
         if not self._marked and self._patched:
             self._marked = True
             self._baselines = self._now()
+            self._attached = self._attached_now()
             self._begin_test()
 
     @contextmanager
@@ -152,6 +157,7 @@ class MskSession:
             lease.cluster._in_test = False
         yield
         self._begin_test()
+        self._attached = self._attached_now()
         for arn, after in self._now().items():
             known = self._baselines.get(arn)
             self._baselines[arn] = known.extended(before[arn], after) if known and arn in before else after
@@ -169,6 +175,9 @@ class MskSession:
     def _now(self) -> dict[str, Baseline]:
         """What there is on each shared cluster that the running test sees, by ARN."""
         return {lease.arn: lease.brokers.baseline() for lease in self._isolated()}
+
+    def _attached_now(self) -> dict[str, Attached]:
+        return {lease.arn: self.runtime.service.cluster(lease.arn).attached for lease in self._isolated()}
 
     def _isolated(self) -> list[Lease]:
         """The leases on shared clusters that the running test sees."""
@@ -189,6 +198,8 @@ class MskSession:
         for lease in self.runtime.pool.leases:
             if lease.arn in self._baselines and self.runtime.pool.active(lease.arn):
                 lease.brokers.restore(self._baselines.pop(lease.arn))
+                if lease.arn in self._attached:
+                    self.runtime.service.cluster(lease.arn).attached = self._attached.pop(lease.arn)
 
     def _unpatch(self) -> None:
         if self._patched:
@@ -223,6 +234,7 @@ class MskSession:
         self._use(lease.arn)
         if self._marked and lease.isolated:
             self._baselines.setdefault(lease.arn, lease.brokers.baseline())
+            self._attached.setdefault(lease.arn, self.runtime.service.cluster(lease.arn).attached)
         return lease
 
     def lease_arguments(self, fixture: str, arguments: Mapping[str, Any]) -> Lease:

@@ -76,6 +76,9 @@ class Policy:
     current_version: str = field(default_factory=new_version)
 
 
+Attached = tuple[dict[str, str], "Policy | None"]
+
+
 @dataclass(eq=False)
 class Cluster:
     """A cluster, from CreateCluster until nothing of it is left.
@@ -119,6 +122,15 @@ class Cluster:
     def name(self) -> str:
         """The name CreateCluster was given."""
         return self.spec.name
+
+    @property
+    def attached(self) -> Attached:
+        """What the API's callers may attach to it and take off again: tags and policy."""
+        return dict(self.tags), self.policy
+
+    @attached.setter
+    def attached(self, attached: Attached) -> None:
+        self.tags, self.policy = attached
 
     def _fail(self, error: Exception) -> None:
         self.failure, self.state_info, self.state = error, StateInfo.of(error), "FAILED"
@@ -273,6 +285,18 @@ class MskService:
             if str(cluster.arn) == arn:
                 return cluster
         raise not_found(f"The cluster {arn} does not exist.", "clusterArn")
+
+    def forget_resources(self) -> None:
+        """Drop all that is no cluster, but for the configurations that clusters have."""
+        with self.changed:
+            used = {
+                cluster.settings.get("CurrentBrokerSoftwareInfo", {}).get("ConfigurationArn")
+                for cluster in self.clusters()
+            }
+            for region in self._regions.values():
+                for resource in region.resources(Resource):
+                    if str(resource.arn) not in used:
+                        region.remove(resource)
 
     def wait_active(self, arn: str, timeout: float | None = None) -> Cluster:
         """Block until a cluster is ready for use.
