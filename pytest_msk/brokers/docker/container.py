@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
+import uuid
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from enum import Enum
@@ -12,7 +13,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from testcontainers.core.container import DockerContainer
 
 from pytest_msk.brokers.clock import real_monotonic
@@ -47,9 +48,12 @@ class Stop(Enum):
 class BrokerContainer:
     """One broker's container. Its first process waits for settings, then keeps Kafka, stopped or started.
 
+    `replace` puts another container in its place: the broker is the same.
+
     Attributes:
         id: the broker's id.
         name: the container's name, and the broker's host name on the container network.
+        image: the image that it runs.
         operation: held while the broker is being stopped or started.
         progress: how far its start got, for people.
     """
@@ -59,14 +63,13 @@ class BrokerContainer:
     ) -> None:
         self.id = broker_id
         self.name = name
+        self.image = image
         self.operation = threading.Lock()
         self.progress = "no container yet"
+        self._network = network
         self._local = local
-        self._container = DockerContainer(image, docker_client_kw={"timeout": 30})
-        self._container.with_name(name).with_command(_first_process())
-        self._container.with_kwargs(network=network, labels=dict(labels))
-        # All interfaces only where this process is not on the engine's machine: nobody else needs to get in.
-        self._container.ports[f"{HOST_PORT}/tcp"] = (engine.LOOPBACK, None) if local else None
+        self._port: int | None = None  # Docker's choice until a container has to have the same as another
+        self._container = self._made(image, labels)
 
     def start(self, patience: Patience) -> None:
         """Create and start the container, which then waits for its settings."""
@@ -85,10 +88,14 @@ class BrokerContainer:
 
     def configure(self, settings: Mapping[str, bytes], patience: Patience) -> None:
         """Copy in what the first process waits for, and so start Kafka."""
+        self.write(settings, patience)
+        self.progress = "Kafka is starting"
+
+    def write(self, settings: Mapping[str, bytes], patience: Patience) -> None:
+        """Copy settings in, for Kafka's next start."""
         patience.check()
         # An archive is unpacked in order: when this last file is there, so are the others.
         self._wrapped.put_archive("/", _archive({**settings, "complete": b""}))
-        self.progress = "Kafka is starting"
 
     def await_ready(self, expected: Collection[int], patience: Patience) -> None:
         """Return when the broker says that those expected, which it is one of, and a controller are there.
@@ -124,6 +131,66 @@ class BrokerContainer:
         self._wrapped.kill("SIGUSR2")
         patience.until(lambda: not self._last_line().startswith((_STOPPED, _DIED)))
         self.progress = "Kafka is starting"
+
+    def replace(self, image: str, labels: Mapping[str, str], patience: Patience) -> None:
+        """Put a container of another image in this one's place, whose name, port and data it takes over.
+
+        Kafka should have been stopped before; the new container waits for its settings.
+
+        Raises:
+            BrokerStartError: patience ended, perhaps because something else has taken the port meanwhile.
+        """
+        if self._port is None:
+            self._port = engine.published_port(self._container, HOST_PORT)
+        old, old_client = self._wrapped, self._container.get_docker_client().client
+        old.stop(timeout=_GRACE)
+        old.rename(f"{self.name}-{uuid.uuid4().hex}")
+        made = self._made(image, labels, volumes_from=[old.id])
+        try:
+            self._start_on_port(made, patience)
+        finally:
+            if made._container is not None:
+                self._container, self.image = made, image
+                self.__dict__.pop("endpoint", None)
+                old.remove(force=True)  # not its volumes: they have gone over
+                old_client.close()
+        self.progress = "container runs"
+
+    def _start_on_port(self, made: DockerContainer, patience: Patience) -> None:
+        taken = ""
+
+        def starts() -> bool:
+            nonlocal taken
+            try:
+                if made._container is None:
+                    made.start()
+                else:
+                    made._container.start()
+            except APIError as error:
+                if not engine.is_port_taken(error):
+                    raise
+                taken = engine.reason(error)
+                return False
+            return True
+
+        try:
+            patience.until(starts)
+        except BrokerStartError as error:
+            if not taken:
+                raise
+            raise BrokerStartError(
+                f"{error}: something else has taken port {self._port} of broker {self.id} while it was "
+                f"restarted: {taken}"
+            ) from error
+
+    def _made(self, image: str, labels: Mapping[str, str], **more: Any) -> DockerContainer:
+        container = DockerContainer(image, docker_client_kw={"timeout": 30})
+        container.with_name(self.name).with_command(_first_process())
+        container.with_kwargs(network=self._network, labels=dict(labels), **more)
+        # All interfaces only where this process is not on the engine's machine: nobody else needs to get in.
+        port: Any = (engine.LOOPBACK, self._port) if self._local else self._port
+        container.ports[f"{HOST_PORT}/tcp"] = port
+        return container
 
     def death(self) -> str | None:
         """How Kafka, or the container with it, ended on its own; None while it lives."""

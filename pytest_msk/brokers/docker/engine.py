@@ -114,9 +114,19 @@ def endpoint(container: DockerContainer, port: int, *, local: bool) -> Endpoint:
     """
     client = container.get_docker_client()
     if client.get_connection_mode().use_mapped_port:
-        port = int(client.port(container.get_container_id(), port))
+        port = published_port(container, port)
     # By number: a look-up of localhost may give ::1, where nothing is published.
     return Endpoint(LOOPBACK if local else container.get_container_host_ip(), port)
+
+
+def published_port(container: DockerContainer, port: int) -> int:
+    """The port of the engine's machine at which a port of a running container is published."""
+    return int(container.get_docker_client().port(container.get_container_id(), port))
+
+
+def is_port_taken(error: BaseException) -> bool:
+    """Whether a container could not start because something else has the port that it is to publish."""
+    return any(words in reason(error) for words in ("port is already allocated", "address already in use"))
 
 
 def _gateway(config: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pytest_msk.brokers.defaults import broker_defaults
 from pytest_msk.brokers.plane import Endpoint
@@ -55,25 +55,26 @@ def check_configuration(configuration: Mapping[str, str]) -> None:
 
 
 def controller_ids(brokers: int) -> range:
-    """The ids of the brokers that are controllers as well."""
+    """The ids of the brokers that are controllers as well, of those that a cluster starts with."""
     return range(1, min(brokers, _MAX_CONTROLLERS) + 1)
 
 
 def server_properties(
-    spec: ClusterSpec, broker_id: int, hosts: Sequence[str], advertised: Endpoint
+    spec: ClusterSpec, broker_id: int, host: str, voters: Mapping[int, str], advertised: Endpoint
 ) -> Mapping[str, str]:
     """The properties of one broker.
 
     Args:
         spec: the cluster.
         broker_id: which of its brokers, from 1.
-        hosts: the names that the brokers have on the container network, by id.
+        host: the name that the broker has on the container network.
+        voters: the controllers that the cluster started with, which never change: id to host.
         advertised: where clients on this machine reach this broker.
     """
     return {
         **broker_defaults(spec),
         **spec.configuration,
-        **_place(spec, broker_id, hosts, advertised),
+        **_place(spec, broker_id, host, voters, advertised),
     }
 
 
@@ -83,9 +84,8 @@ def render(properties: Mapping[str, str]) -> str:
 
 
 def _place(
-    spec: ClusterSpec, broker_id: int, hosts: Sequence[str], advertised: Endpoint
+    spec: ClusterSpec, broker_id: int, host: str, voters: Mapping[int, str], advertised: Endpoint
 ) -> Mapping[str, str]:
-    voters = controller_ids(spec.brokers)
     is_controller = broker_id in voters
     listeners = f"HOST://:{HOST_PORT},DOCKER://:{NETWORK_PORT}"
     if is_controller:
@@ -94,12 +94,14 @@ def _place(
         "process.roles": "broker,controller" if is_controller else "broker",
         "node.id": str(broker_id),
         "broker.rack": spec.rack(broker_id),
-        "controller.quorum.voters": ",".join(f"{id_}@{hosts[id_ - 1]}:{CONTROLLER_PORT}" for id_ in voters),
+        "controller.quorum.voters": ",".join(
+            f"{id_}@{voter}:{CONTROLLER_PORT}" for id_, voter in voters.items()
+        ),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "DOCKER",
         "listener.security.protocol.map": "HOST:PLAINTEXT,DOCKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "listeners": listeners,
-        "advertised.listeners": f"HOST://{advertised},DOCKER://{hosts[broker_id - 1]}:{NETWORK_PORT}",
+        "advertised.listeners": f"HOST://{advertised},DOCKER://{host}:{NETWORK_PORT}",
         "log.dirs": DATA,
     }
 

@@ -31,12 +31,16 @@ await_settings() {
 use_fast_java() { # ARCHIVE
     export KAFKA_JVM_PERFORMANCE_OPTS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData"
     [[ ! -e $kafka/$1.jsa ]] || KAFKA_JVM_PERFORMANCE_OPTS+=" -XX:SharedArchiveFile=$kafka/$1.jsa"
+    # A broker in a new container has another address: nobody may go by the old one for Java's half a minute.
+    KAFKA_JVM_PERFORMANCE_OPTS+=" -Djava.security.properties=$home/java.security"
     export KAFKA_HEAP_OPTS=-Xmx256m KAFKA_JMX_OPTS=-Djava.awt.headless=true KAFKA_GC_LOG_OPTS=-Xlog:disable
 }
 
-# What formatting writes is known beforehand for the releases of Kafka; for another image its own tool is asked.
+# What formatting writes is known beforehand for the releases of Kafka; for another image its own tool is asked. A
+# container that replaces another has its data.
 format_storage() {
     mkdir -p $data
+    [[ ! -e $data/meta.properties ]] || return 0
     if [[ -e $home/bootstrap.checkpoint ]]; then
         cp $home/meta.properties $home/bootstrap.checkpoint $data
     else

@@ -7,6 +7,7 @@ from functools import cache
 
 from pytest_msk.brokers.embedded.api import Request, handles
 from pytest_msk.brokers.embedded.dispatch import served_versions
+from pytest_msk.brokers.embedded.features import features
 from pytest_msk.brokers.wire import codec
 from pytest_msk.brokers.wire.errors import code
 from pytest_msk.brokers.wire.message import Message
@@ -22,18 +23,17 @@ def api_versions(request: Request) -> Message:
     """Name every API that is served, with its versions (KIP-35), and the finalized features (KIP-584)."""
     if not _names_software(request):
         return Message(error_code=code("INVALID_REQUEST"))
-    release = request.cluster.release
-    features = request.cluster.features
+    release = request.broker.release
     return Message(
         api_keys=_api_keys(release),
         supported_features=[
             Message(name=name, min_version=feature.lowest, max_version=feature.highest)
-            for name, feature in features.items()
+            for name, feature in features(release).items()
         ],
         finalized_features_epoch=0,
         finalized_features=[
             Message(name=name, min_version_level=feature.level, max_version_level=feature.level)
-            for name, feature in features.items()
+            for name, feature in request.cluster.features.items()
             if feature.level
         ],
     )

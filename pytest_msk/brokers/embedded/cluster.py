@@ -21,6 +21,7 @@ from pytest_msk.brokers.embedded.replicas import Partition
 from pytest_msk.brokers.embedded.topics import Topics, random_id
 from pytest_msk.brokers.embedded.transactions import Transactions
 from pytest_msk.brokers.plane import Endpoint
+from pytest_msk.brokers.versions import Release
 from pytest_msk.brokers.wire.errors import KafkaError
 from pytest_msk.errors import MskUsageError
 from pytest_msk.spec import ClusterSpec, Listener
@@ -39,6 +40,7 @@ class Broker:
     Attributes:
         cluster: the cluster.
         id: the broker's id.
+        release: the release of Apache Kafka that it runs; while a cluster is upgraded brokers differ.
         rack: the availability zone id it stands in (``broker.rack``).
         alive: whether it runs.
         fenced: whether the controller counts it out. One that died is fenced when its session ends.
@@ -51,6 +53,7 @@ class Broker:
     def __init__(self, cluster: Cluster, broker_id: int, epoch: int) -> None:
         self.cluster = cluster
         self.id = broker_id
+        self.release = cluster.release
         self.rack = cluster.spec.rack(broker_id)
         self.alive = True
         self.fenced = False
@@ -233,7 +236,33 @@ class Cluster:
             raise MskUsageError(f"Broker {broker_id} is the last of cluster {self.spec.name}.")
         self.controller.fence(broker)
         broker.alive = False
+        self.configs.replace("broker", str(broker_id), {})
         del self.brokers[broker_id]
+
+    def check_upgrade(self, release: Release) -> None:
+        """Make sure that brokers can go on with a release.
+
+        Raises:
+            MskUsageError: it is older than theirs.
+        """
+        if release < self.release:
+            now, then = (".".join(map(str, each)) for each in (self.release, release))
+            raise MskUsageError(
+                f"Cluster {self.spec.name!r} runs Kafka {now}; brokers cannot go back to {then}."
+            )
+
+    def become(self, spec: ClusterSpec) -> None:
+        """Go on as what its brokers are by now; with all features of their release, if that is a new one."""
+        self.spec = spec
+        release = versions.release(spec.kafka_version)
+        if release == self.release:
+            self.configs.restart(spec)
+            return
+        self.release = release
+        self.features = features(release)
+        for partition in self.topics.partitions():
+            partition.log.upgraded()
+        self.configs.upgrade(spec)
 
     def move_leader(self, topic: str, partition: int, broker_id: int) -> None:
         """Make a broker the leader of a partition, and the preferred one.

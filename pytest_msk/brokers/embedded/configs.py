@@ -14,6 +14,7 @@ from pytest_msk.brokers.embedded.config_definitions import Setting, broker_synon
 from pytest_msk.brokers.embedded.config_values import LONGEST, MOST_LONG, parsed
 from pytest_msk.brokers.embedded.features import ELR
 from pytest_msk.brokers.plane import Endpoint
+from pytest_msk.brokers.versions import Release
 from pytest_msk.brokers.wire.errors import KafkaError
 from pytest_msk.brokers.wire.message import Message
 from pytest_msk.errors import BrokerStartError
@@ -84,7 +85,8 @@ class Configs:
         self.definitions = definitions(cluster.release)
         self.on_change: list[Callable[[ResourceKind, str], None]] = []
         self._cluster = cluster
-        self._static = self._started(cluster.spec)
+        self._first_size = cluster.spec.brokers
+        self._static = self.checked(cluster.spec, cluster.release)
         self._static_of: dict[int, Overrides] = {}
         self._set: dict[ResourceKind, dict[str, dict[str, str]]] = {
             kind: {} for kind in ("broker", "group", "client-metrics")
@@ -92,10 +94,7 @@ class Configs:
         self._properties: dict[int, Overrides] = {}
         self._parsed: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         self._parsed_of_topics: WeakKeyDictionary[Topic, dict[str, Any]] = WeakKeyDictionary()
-        if self.guards_min_in_sync:
-            # A new cluster that has the feature writes this down, so that no broker can disagree (KIP-966).
-            default = self._parse(self._static, MIN_IN_SYNC)
-            self._set["broker"][ALL_BROKERS] = {MIN_IN_SYNC: str(default)}
+        self._agree_on_min_in_sync()
 
     @property
     def guards_min_in_sync(self) -> bool:
@@ -297,7 +296,7 @@ class Configs:
         Raises:
             BrokerStartError: no broker would start with it; nothing has changed.
         """
-        static = self._started(spec)
+        static = self.checked(spec, self._cluster.release)
         if broker_id is None:
             self._static = static
             self._static_of.clear()
@@ -308,6 +307,49 @@ class Configs:
         for each in restarted:
             self._changed("broker", str(each))
 
+    def upgrade(self, spec: ClusterSpec) -> None:
+        """Go on with the settings of the cluster's release, which is a newer one."""
+        self.definitions = definitions(self._cluster.release)
+        self.restart(spec)
+        self._agree_on_min_in_sync()
+
+    def needs_restart(self, spec: ClusterSpec) -> bool:
+        """Whether brokers take over another configuration only when they start anew."""
+        now, then = self._static, self.checked(spec, self._cluster.release)
+        changed = {name for name in now.keys() | then.keys() if now.get(name) != then.get(name)}
+        names = self.definitions.broker
+        return any(name not in names or names[name].update is None for name in changed)
+
+    def checked(self, spec: ClusterSpec, release: Release) -> Overrides:
+        """The ``server.properties`` of a spec's brokers.
+
+        Defaults that go by the number of brokers are those of the first start, as far as there still are as
+        many: on MSK, too, they do not change because brokers join.
+
+        Raises:
+            BrokerStartError: no broker of that release would start with it.
+        """
+        size = min(self._first_size, spec.brokers)
+        static = {**broker_defaults(spec.changed(brokers=size)), **spec.configuration}
+        if not spec.configuration:
+            return static
+        known = definitions(release).broker
+
+        def value(name: str) -> Any:
+            return parsed(known[name], static.get(name, known[name].default))
+
+        try:
+            for name in spec.configuration:
+                if name in known:
+                    value(name)
+            config_checks.check_broker(value, known.keys())
+            config_checks.check_log_defaults(value)
+        except KafkaError as error:
+            raise BrokerStartError(
+                f"No broker of cluster {spec.name!r} would start with its configuration: {error.message}"
+            ) from error
+        return static
+
     @property
     def first(self) -> int:
         """The broker that stands for all where they should not differ."""
@@ -317,22 +359,13 @@ class Configs:
         """Gives the values, parsed, that a broker would have with these properties."""
         return lambda name: self._parse(properties, name)
 
-    def _started(self, spec: ClusterSpec) -> Overrides:
-        """A checked ``server.properties``."""
-        static = {**broker_defaults(spec), **spec.configuration}
-        if not spec.configuration:
-            return static
-        try:
-            for name in spec.configuration:
-                if name in self.definitions.broker:
-                    self._parse(static, name)
-            config_checks.check_broker(self.parsed_with(static), self.definitions.broker.keys())
-            config_checks.check_log_defaults(self.parsed_with(static))
-        except KafkaError as error:
-            raise BrokerStartError(
-                f"No broker of cluster {spec.name!r} would start with its configuration: {error.message}"
-            ) from error
-        return static
+    def _agree_on_min_in_sync(self) -> None:
+        """Write the setting down, so that no broker can disagree, where the feature wants that (KIP-966)."""
+        of_all = self._set["broker"].get(ALL_BROKERS, {})
+        if self.guards_min_in_sync and MIN_IN_SYNC not in of_all:
+            default = self._parse(self._static, MIN_IN_SYNC)
+            self._set["broker"][ALL_BROKERS] = {**of_all, MIN_IN_SYNC: str(default)}
+            self._changed("broker", ALL_BROKERS)
 
     def _own(self, broker: Broker) -> Overrides:
         """What makes a broker the one that it is; none of it is the configuration's to say."""

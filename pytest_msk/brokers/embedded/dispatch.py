@@ -41,7 +41,6 @@ class Dispatcher:
         self._listener = listener
         self._journal = journal
         self._faults = faults
-        self._versions = served_versions(broker.cluster.release)
 
     def serve(self, connection: Connection, frame: memoryview) -> Reply | Awaitable[Reply]:
         """Answer one frame, now or later.
@@ -52,9 +51,10 @@ class Dispatcher:
         try:
             header = codec.decode_request_header(frame)
             api = header.api
-            if api is None or api not in self._versions:
+            versions = served_versions(self._broker.release)
+            if api is None or api not in versions:
                 raise CloseConnection(f"API {header.key} is not served")
-            if header.version not in self._versions[api]:
+            if header.version not in versions[api]:
                 return self._refuse_version(api, header)
             body = codec.decode_request(api, header.version, header.body)
         except codec.Malformed as error:
@@ -98,13 +98,14 @@ class Dispatcher:
         """What a client that is newer than the broker gets: it asks again by the version it is told."""
         if api != _API_VERSIONS:
             raise CloseConnection(f"{api} v{header.version} is not served")
+        served = served_versions(self._broker.release)[_API_VERSIONS]
         answer = Message(
             error_code=errors.code("UNSUPPORTED_VERSION"),
             api_keys=[
                 Message(
                     api_key=codec.api_key(_API_VERSIONS),
-                    min_version=self._versions[_API_VERSIONS].start,
-                    max_version=self._versions[_API_VERSIONS].stop - 1,
+                    min_version=served.start,
+                    max_version=served.stop - 1,
                 )
             ],
         )

@@ -96,6 +96,10 @@ class Log:
         """
         return self._stable(high_watermark, self._producers.first_unstable(high_watermark))
 
+    def upgraded(self) -> None:
+        """Note that the cluster is of another release, which has other settings."""
+        self._validator = Validator(self._settings, self._clock)
+
     def append(self, data: memoryview, leader_epoch: int, *, from_zero: bool = False) -> Appended:
         """Append a producer's batch.
 

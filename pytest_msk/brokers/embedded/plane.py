@@ -11,7 +11,7 @@ from pytest_msk.brokers import versions
 from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.embedded.host import Host, ProcessHost, ThreadHost
 from pytest_msk.brokers.plane import Broker
-from pytest_msk.errors import BrokerStartError, MskError, UnsupportedOnPlaneError
+from pytest_msk.errors import BrokerStartError, MskError
 from pytest_msk.spec import ClusterSpec
 
 
@@ -140,16 +140,19 @@ class EmbeddedBrokers:
         self._on_stopped(self)
 
     def apply(self, spec: ClusterSpec) -> None:
-        """Refused unless nothing changes.
+        """Make the brokers what a spec says.
 
         Raises:
-            UnsupportedOnPlaneError: something would.
+            MskUsageError: the Kafka version is older than theirs, or there are no brokers of it.
+            BrokerStartError: no broker would start with the configuration, or there is no port for a new one.
+            MskError: a broker that is to leave holds replicas, or the cluster does not run.
         """
-        if spec != self._spec:
-            raise UnsupportedOnPlaneError(
-                f"Cluster {self._spec.name!r} runs on embedded brokers, which pytest-msk cannot update yet. "
-                "Create a cluster with the new settings instead."
-            )
+        with self._lock:
+            try:
+                self._brokers = tuple(self.call("apply", spec))
+            except OSError as error:
+                raise BrokerStartError(f"Cluster {self._spec.name!r} did not change: {error}") from error
+            self._spec = spec
 
     def reboot(self, broker_id: int) -> None:
         """Restart one broker; it keeps its port and its data."""

@@ -47,7 +47,6 @@ class Partition:
         self._ends: dict[int, int] = {
             replica: 0 for replica in registration.replicas if replica not in registration.isr
         }
-        self._gated = cluster.release >= _COMMITS_IN_MIN_ISR_ONLY
 
     def __repr__(self) -> str:
         return f"Partition({self.topic.name}-{self.id}, leader={self.leader}, isr={list(self.isr)})"
@@ -168,10 +167,15 @@ class Partition:
         self._commit()
         self.changed()
 
+    @property
+    def _waits_for_min_isr(self) -> bool:
+        too_few = len(self.registration.isr) < self.min_isr
+        return too_few and self.topic.cluster.release >= _COMMITS_IN_MIN_ISR_ONLY
+
     def _commit(self) -> None:
         """Move the high watermark to where all in-sync replicas are, as Kafka's `Partition` does."""
         isr = self.registration.isr
-        if self._gated and len(isr) < len(self.registration.replicas) and len(isr) < self.min_isr:
+        if len(isr) < len(self.registration.replicas) and self._waits_for_min_isr:
             end = 0
         elif self._ends:
             end = min((self.end_offset(replica) for replica in isr), default=0)

@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from pytest_msk.brokers import versions
 from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.clock import LoopClock
 from pytest_msk.brokers.embedded import apis, baselines  # noqa: F401  # apis registers the handlers
+from pytest_msk.brokers.embedded.cluster import Broker as ClusterBroker
 from pytest_msk.brokers.embedded.cluster import Cluster
 from pytest_msk.brokers.embedded.dispatch import Dispatcher
 from pytest_msk.brokers.embedded.faults import Fault, Faults
 from pytest_msk.brokers.embedded.journal import Journal, SeenRequest
 from pytest_msk.brokers.embedded.listener import Listener
+from pytest_msk.brokers.embedded.vacating import check_empty, vacate
 from pytest_msk.brokers.plane import Broker
 from pytest_msk.spec import CLIENT_LISTENERS, ClusterSpec
 from pytest_msk.spec import Listener as ListenerName
@@ -39,14 +42,78 @@ class RunningCluster:
     async def start(self) -> Sequence[Broker]:
         """Let clients in; returns the brokers as the seam knows them."""
         for broker in self.cluster.brokers.values():
-            dispatcher = Dispatcher(broker, "internal", self._journal, self._faults)
-            listener = self._listeners[broker.id] = Listener(dispatcher.serve)
-            broker.endpoints = dict.fromkeys(self._names(), listener.endpoint)
+            self._listen(broker)
         for listener in self._listeners.values():
             await listener.open()
-        return [
-            Broker(broker.id, dict(broker.endpoints), broker.rack) for broker in self.cluster.brokers.values()
-        ]
+        return self._seen()
+
+    async def apply(self, spec: ClusterSpec) -> Sequence[Broker]:
+        """Become what another spec says; returns the brokers that there are then.
+
+        Brokers restart one after the other, where the release is another or a setting changes that Kafka
+        takes over at a start alone.
+
+        Raises:
+            MskUsageError: the release is an older one.
+            BrokerStartError: no broker would start with the configuration.
+            MskError: a broker that is to leave holds replicas.
+            OSError: there is no port for a new one.
+        """
+        cluster = self.cluster
+        release = versions.release(spec.kafka_version)
+        leaving = range(spec.brokers + 1, cluster.spec.brokers + 1)
+        cluster.check_upgrade(release)
+        cluster.configs.checked(spec, release)
+        check_empty(cluster, leaving)
+        await self._join(range(cluster.spec.brokers + 1, spec.brokers + 1))
+        vacate(cluster, leaving)
+        for broker_id in leaving:
+            cluster.remove_broker(broker_id)
+            self._listeners.pop(broker_id).release()
+        if release != cluster.release or cluster.configs.needs_restart(spec):
+            await self._roll(spec)
+        cluster.become(spec)
+        for broker in cluster.brokers.values():
+            broker.endpoints = dict.fromkeys(self._names(), self._listeners[broker.id].endpoint)
+        return self._seen()
+
+    def _listen(self, broker: ClusterBroker) -> Listener:
+        """Give a broker a port, which is not open yet."""
+        dispatcher = Dispatcher(broker, "internal", self._journal, self._faults)
+        listener = self._listeners[broker.id] = Listener(dispatcher.serve)
+        broker.endpoints = dict.fromkeys(self._names(), listener.endpoint)
+        return listener
+
+    async def _join(self, ids: Iterable[int]) -> None:
+        """Have more brokers; where one gets no port, none."""
+        joined = []
+        try:
+            for broker_id in ids:
+                joined.append(broker_id)
+                await self._listen(self.cluster.add_broker(broker_id)).open()
+        except OSError:
+            for broker_id in joined:
+                self.cluster.remove_broker(broker_id)
+                if broker_id in self._listeners:
+                    self._listeners.pop(broker_id).release()
+            raise
+
+    async def _roll(self, spec: ClusterSpec) -> None:
+        """Restart the brokers, one at a time; those that are stopped are to start as what they become."""
+        release = versions.release(spec.kafka_version)
+        for broker in list(self.cluster.brokers.values()):
+            was_alive = broker.alive
+            self.stop_broker(broker.id)
+            broker.release = release
+            if release == self.cluster.release:
+                self.cluster.configs.restart(spec, broker.id)
+            if was_alive:
+                await self.start_broker(broker.id)
+
+    def _seen(self) -> Sequence[Broker]:
+        """The brokers as the seam knows them."""
+        brokers = self.cluster.brokers.values()
+        return [Broker(broker.id, dict(broker.endpoints), broker.rack) for broker in brokers]
 
     def stop(self) -> None:
         """End every connection and give back every port."""

@@ -23,7 +23,7 @@ from pytest_msk.brokers.embedded.groups.consumer_member import (
     reconcile,
 )
 from pytest_msk.brokers.embedded.groups.consumer_patterns import PatternChange, Patterns
-from pytest_msk.brokers.embedded.groups.consumer_rules import rules
+from pytest_msk.brokers.embedded.groups.consumer_rules import Rules, rules
 from pytest_msk.brokers.embedded.groups.consumer_target import (
     Metadata,
     assignor_names,
@@ -53,7 +53,6 @@ class ConsumerGroup:
         id: its id.
         groups: the groups that it is one of.
         cluster: the cluster.
-        rules: what the cluster's release does in its own way.
         offsets: what it has committed.
         epoch: grows with every change that asks for another assignment.
         assignment_epoch: the epoch that the target assignment was made for.
@@ -74,7 +73,6 @@ class ConsumerGroup:
         self.id = group_id
         self.groups = groups
         self.cluster = groups.cluster
-        self.rules = rules(self.cluster.release)
         self.offsets = Offsets()
         self.epoch = self.assignment_epoch = self.rules.first_epoch
         self.members: dict[str, Member] = {}
@@ -100,6 +98,11 @@ class ConsumerGroup:
         if all(member.reconciled(self.assignment_epoch) for member in self.members.values()):
             return "Stable"
         return "Reconciling"
+
+    @property
+    def rules(self) -> Rules:
+        """What the cluster's release does in its own way."""
+        return rules(self.cluster.release)
 
     @property
     def empty(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Rules:
     empty_is_assigned: bool
 
 
+@cache
 def rules(release: tuple[int, ...]) -> Rules:
     """The rules of a Kafka release."""
     release = release[:2]
