@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from kafka.errors import UnknownTopicOrPartitionError
+from kafka.errors import KafkaTimeoutError
 
 STRICT = b"auto.create.topics.enable = false\nmessage.max.bytes = 2000000\n"
 
@@ -85,7 +85,7 @@ def test_a_configuration_takes_effect(msk_cluster):
     chosen = {"Arn": made["Arn"], "Revision": made["LatestRevision"]["Revision"]}
     wait(client, client.update_cluster_configuration(ConfigurationInfo=chosen, **current(msk_cluster)))
 
-    with pytest.raises(UnknownTopicOrPartitionError):
+    with pytest.raises(KafkaTimeoutError):
         msk_cluster.producer(max_block_ms=1_000, retries=0).send("refused", b"1").get(timeout=30)
     assert "refused" not in {topic.name for topic in msk_cluster.topics()}
 

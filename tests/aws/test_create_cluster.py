@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 
+from pytest_msk.aws.kafka.configurations import add_revision
 from pytest_msk.aws.kafka.rules import INSTANCE_TYPES
 from pytest_msk.aws.kafka.state import MskService
 from tests.aws.kafka_api import PROVISIONED, create, group, refused
@@ -421,10 +421,9 @@ def test_a_version_of_kafka_itself(client: Any, service: MskService, active: Act
 
 class TestConfiguration:
     def test_its_properties_reach_the_brokers(self, client: Any, service: MskService, active: Active) -> None:
-        old = service.add_configuration("123456789012", "us-east-1", "mine", {"num.partitions": "1"})
-        arn, revision = service.add_configuration(
-            "123456789012", "us-east-1", "mine", {"num.partitions": "7"}
-        )
+        region = service.region("123456789012", "us-east-1")
+        old = add_revision(region, "mine", {"num.partitions": "1"})
+        arn, revision = add_revision(region, "mine", {"num.partitions": "7"})
         assert old == (arn, 1)
         assert revision == 2
         cluster = active(ConfigurationInfo={"Arn": arn, "Revision": revision})
@@ -434,9 +433,10 @@ class TestConfiguration:
         assert software["ConfigurationRevision"] == 2
 
     def test_one_for_other_versions(self, client: Any, service: MskService) -> None:
-        arn, _ = service.add_configuration("123456789012", "us-east-1", "mine", {})
-        configurations = service.region("123456789012", "us-east-1").configurations
-        configurations[arn] = replace(configurations[arn], kafka_versions=("3.6.0", "3.8.x"))
+        made = client.create_configuration(
+            Name="mine", ServerProperties=b"", KafkaVersions=["3.6.0", "3.8.x"]
+        )
+        arn = made["Arn"]
         with refused("BadRequestException") as refusal:
             create(client, ConfigurationInfo={"Arn": arn, "Revision": 1})
         assert refusal.message == (
@@ -445,7 +445,7 @@ class TestConfiguration:
         create(client, KafkaVersion="3.8.x", ConfigurationInfo={"Arn": arn, "Revision": 1})
 
     def test_a_revision_that_does_not_exist(self, client: Any, service: MskService) -> None:
-        arn, _ = service.add_configuration("123456789012", "us-east-1", "mine", {})
+        arn, _ = add_revision(service.region("123456789012", "us-east-1"), "mine", {})
         with refused("BadRequestException") as refusal:
             create(client, ConfigurationInfo={"Arn": arn, "Revision": 2})
         assert refusal.message == "Configuration mine has no revision 2; its latest is 1."

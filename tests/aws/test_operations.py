@@ -91,7 +91,7 @@ def test_the_second_version_of_the_api(client: Any, plane: FakePlane, active: Ac
 
 def test_lists_begin_with_the_latest(client: Any, plane: FakePlane, active: Active) -> None:
     arn = active()
-    made = []
+    made: list[str] = []
     for brokers in (6, 9, 12):
         made.insert(0, grow(client, arn, brokers))
         finished(client, made[0])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_msk.aws.errors import AwsError
+from pytest_msk.aws.kafka.configurations import Configuration, add_revision
 from pytest_msk.aws.kafka.state import MskService
 from pytest_msk.brokers.metadata import MetadataPlane
 from pytest_msk.errors import BrokerStartError, MskError
@@ -226,6 +227,6 @@ class TestParked:
 
 def test_services_know_nothing_of_each_other() -> None:
     one, other = MskService(MetadataPlane()), MskService(MetadataPlane())
-    arn, _ = one.add_configuration("1" * 12, "us-east-1", "mine", {})
-    assert arn in one.region("1" * 12, "us-east-1").configurations
-    assert not other.region("1" * 12, "us-east-1").configurations
+    arn, _ = add_revision(one.region("1" * 12, "us-east-1"), "mine", {})
+    assert one.region("1" * 12, "us-east-1").resource(Configuration, arn)
+    assert not other.region("1" * 12, "us-east-1").resources(Configuration)

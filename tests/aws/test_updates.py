@@ -16,7 +16,7 @@ from tests.aws.planes import FakePlane
 
 Active = Callable[..., str]
 
-UPDATES = {
+UPDATES: dict[str, dict[str, Any]] = {
     "update_broker_count": {"TargetNumberOfBrokerNodes": 6},
     "update_broker_type": {"TargetInstanceType": "kafka.m5.xlarge"},
     "update_cluster_configuration": {"ConfigurationInfo": {"Arn": "mine", "Revision": 1}},

@@ -1,17 +1,42 @@
-"""The MSK configuration that a cluster is to run with."""
+"""MSK configurations, and the one that a cluster is to run with."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
 from pytest_msk.aws.arns import new_arn, parse_arn
-from pytest_msk.aws.errors import AwsError, bad_request
+from pytest_msk.aws.errors import AwsError, bad_request, conflict
+from pytest_msk.aws.kafka import server_properties
+from pytest_msk.aws.kafka.api import Call, operation
 from pytest_msk.aws.kafka.resources import Resource
 from pytest_msk.aws.kafka.state import Region
-from pytest_msk.aws.kafka.versions import Version
+from pytest_msk.aws.kafka.versions import Version, find_version
+from pytest_msk.aws.pages import page
+
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")
+_MOST = 100
+_MOST_REVISIONS = 50
+"""The developer guide's quotas, which are enforced in strict mode."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision of a configuration.
+
+    Attributes:
+        content: ``server.properties`` as it was given.
+        properties: the same, name to value.
+    """
+
+    content: bytes
+    properties: Mapping[str, str]
+    description: str = ""
+    creation_time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -19,17 +44,26 @@ class Configuration(Resource):
     """An MSK configuration.
 
     Attributes:
-        revisions: ``server.properties`` of each revision; the first is revision 1.
+        revisions: the first is revision 1.
         kafka_versions: the versions it is for; empty for all.
     """
 
-    revisions: tuple[Mapping[str, str], ...]
+    revisions: tuple[Revision, ...]
     kafka_versions: tuple[str, ...] = ()
+
+    @property
+    def latest(self) -> Revision:
+        """The last revision."""
+        return self.revisions[-1]
 
 
 def add_revision(region: Region, name: str, properties: Mapping[str, str]) -> tuple[str, int]:
-    """Make a configuration, or the next revision of the one with that name; its ARN and revision."""
-    revision = MappingProxyType(dict(properties))
+    """Make a configuration, or the next revision of the one with that name; its ARN and revision.
+
+    Any setting of Kafka's may be in it, be it one that MSK lets nobody change.
+    """
+    content = "".join(f"{key}={value}\n" for key, value in properties.items()).encode()
+    revision = Revision(content, MappingProxyType(dict(properties)))
     with region.service.changed:
         for old in region.resources(Configuration):
             if old.name == name:
@@ -41,31 +75,127 @@ def add_revision(region: Region, name: str, properties: Mapping[str, str]) -> tu
 
 
 def configuration_properties(
-    region: Region, info: Mapping[str, Any] | None, version: Version
+    region: Region, info: Mapping[str, Any] | None, version: Version, *, express: bool = False
 ) -> Mapping[str, str]:
     """The ``server.properties`` that a ``ConfigurationInfo`` stands for; none without one.
 
     Raises:
-        AwsError: BadRequestException: no ARN, no such configuration or revision, or one that is for
-            other versions.
+        AwsError: BadRequestException: no ARN, no such configuration or revision, one that is for
+            other versions, or one that Express brokers cannot have.
     """
     if info is None:
         return {}
     configuration = _find(region, info["Arn"])
-    revision: int = info["Revision"]
-    latest = len(configuration.revisions)
-    if not 1 <= revision <= latest:
-        raise bad_request(
-            f"Configuration {configuration.name} has no revision {revision}; its latest is {latest}.",
-            "revision",
-        )
+    revision = _revision(configuration, info["Revision"])
     if configuration.kafka_versions and version.name not in configuration.kafka_versions:
         raise bad_request(
             f"Configuration {configuration.name} is not for KafkaVersion [{version.name}]. "
             f"It is for: [{', '.join(configuration.kafka_versions)}]",
             "configurationInfo",
         )
-    return configuration.revisions[revision - 1]
+    if express:
+        server_properties.check_express(revision.properties)
+    return revision.properties
+
+
+@operation("CreateConfiguration")
+def create_configuration(call: Call) -> Mapping[str, Any]:
+    """Make a configuration with its first revision."""
+    region, name = call.region, call.params["Name"]
+    if not _NAME.fullmatch(name):
+        raise bad_request("The parameter value contains one or more characters that are not valid.", "name")
+    versions = tuple(call.params.get("KafkaVersions", ()))
+    for version in versions:
+        find_version(version, strict=region.service.strict, parameter="kafkaVersions")
+    revision = _read_revision(call)
+    with region.service.changed:
+        known = region.resources(Configuration)
+        if any(old.name == name for old in known):
+            raise conflict(f"A resource with this name already exists: {name}", "name")
+        if region.service.strict and len(known) >= _MOST:
+            raise bad_request(f"An account can have {_MOST} configurations at most.", "name")
+        made = Configuration(
+            arn=new_arn("configuration", name, region.name, region.account_id),
+            revisions=(revision,),
+            kafka_versions=versions,
+        )
+        region.add(made)
+    answer = _describe(made)
+    return {name: answer[name] for name in ("Arn", "CreationTime", "LatestRevision", "Name", "State")}
+
+
+@operation("DescribeConfiguration")
+def describe_configuration(call: Call) -> Mapping[str, Any]:
+    """A configuration, without its properties."""
+    return _describe(_find(call.region, call.params["Arn"]))
+
+
+@operation("DescribeConfigurationRevision")
+def describe_configuration_revision(call: Call) -> Mapping[str, Any]:
+    """A revision, with its properties as they were given."""
+    configuration, number = _find(call.region, call.params["Arn"]), call.params["Revision"]
+    revision = _revision(configuration, number)
+    return {
+        "Arn": str(configuration.arn),
+        "CreationTime": revision.creation_time,
+        "Description": revision.description,
+        "Revision": number,
+        "ServerProperties": revision.content,
+    }
+
+
+@operation("ListConfigurations")
+def list_configurations(call: Call) -> Mapping[str, Any]:
+    """All configurations, oldest first."""
+    known = call.region.resources(Configuration)
+    shown, token = page(call, known, lambda configuration: f"{configuration.number:012}")
+    return {"Configurations": [_describe(configuration) for configuration in shown], "NextToken": token}
+
+
+@operation("ListConfigurationRevisions")
+def list_configuration_revisions(call: Call) -> Mapping[str, Any]:
+    """All revisions of a configuration, oldest first."""
+    configuration = _find(call.region, call.params["Arn"])
+    numbers = range(1, len(configuration.revisions) + 1)
+    shown, token = page(call, numbers, lambda number: f"{number:06}")
+    return {"Revisions": [_summary(configuration, number) for number in shown], "NextToken": token}
+
+
+@operation("UpdateConfiguration")
+def update_configuration(call: Call) -> Mapping[str, Any]:
+    """A new revision, of properties that are given in full. Clusters go on with the revision they have."""
+    revision = _read_revision(call)
+    with call.region.service.changed:
+        configuration = _find(call.region, call.params["Arn"])
+        if call.region.service.strict and len(configuration.revisions) >= _MOST_REVISIONS:
+            raise bad_request(f"A configuration can have {_MOST_REVISIONS} revisions at most.", "arn")
+        configuration.revisions = (*configuration.revisions, revision)
+        latest = len(configuration.revisions)
+    return {"Arn": str(configuration.arn), "LatestRevision": _summary(configuration, latest)}
+
+
+@operation("DeleteConfiguration")
+def delete_configuration(call: Call) -> Mapping[str, Any]:
+    """Gone with all its revisions, unless a cluster has it."""
+    region = call.region
+    with region.service.changed:
+        configuration = _find(region, call.params["Arn"])
+        arn = str(configuration.arn)
+        if arn in {_configuration_arn(cluster.settings) for cluster in region.all_clusters()}:
+            raise bad_request(
+                "Configuration is in use by one or more clusters. Dissociate the configuration from the "
+                "clusters.",
+                "arn",
+            )
+        region.remove(configuration)
+    return {"Arn": arn, "State": "DELETING"}
+
+
+def _read_revision(call: Call) -> Revision:
+    content: bytes = call.params["ServerProperties"]
+    properties = server_properties.parse(content)
+    server_properties.check(properties)
+    return Revision(content, MappingProxyType(properties), call.params.get("Description", ""))
 
 
 def _find(region: Region, arn: str) -> Configuration:
@@ -75,5 +205,42 @@ def _find(region: Region, arn: str) -> Configuration:
         raise bad_request("Invalid Configuration ARN.", "arn") from error
     found = region.resource(Configuration, arn)
     if found is None:
+        # On AWS, too, it is not NotFoundException; callers go by the text.
         raise bad_request("Configuration ARN does not exist.", "arn")
     return found
+
+
+def _revision(configuration: Configuration, number: int) -> Revision:
+    latest = len(configuration.revisions)
+    if not 1 <= number <= latest:
+        raise bad_request(
+            f"Configuration {configuration.name} has no revision {number}; its latest is {latest}.",
+            "revision",
+        )
+    return configuration.revisions[number - 1]
+
+
+def _configuration_arn(settings: Mapping[str, Any]) -> str | None:
+    found: str | None = settings.get("CurrentBrokerSoftwareInfo", {}).get("ConfigurationArn")
+    return found
+
+
+def _describe(configuration: Configuration) -> dict[str, Any]:
+    return {
+        "Arn": str(configuration.arn),
+        "CreationTime": configuration.creation_time,
+        "Description": configuration.latest.description,
+        "KafkaVersions": list(configuration.kafka_versions),
+        "LatestRevision": _summary(configuration, len(configuration.revisions)),
+        "Name": configuration.name,
+        "State": "ACTIVE",
+    }
+
+
+def _summary(configuration: Configuration, number: int) -> dict[str, Any]:
+    revision = configuration.revisions[number - 1]
+    return {
+        "CreationTime": revision.creation_time,
+        "Description": revision.description,
+        "Revision": number,
+    }

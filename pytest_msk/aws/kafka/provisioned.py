@@ -52,7 +52,12 @@ def create_provisioned(
         name=name,
         brokers=request["NumberOfBrokerNodes"],
         kafka_version=version.name,
-        configuration=configuration_properties(region, request.get("ConfigurationInfo"), version),
+        configuration=configuration_properties(
+            region,
+            request.get("ConfigurationInfo"),
+            version,
+            express=rules.is_express(request["BrokerNodeGroupInfo"]["InstanceType"]),
+        ),
         listeners=security.listeners,
         zone_ids=tuple(zones),
         # MSK's brokers do not make topics on first use; where nothing was said about security the

@@ -94,7 +94,8 @@ def update_cluster_configuration(call: Call) -> Mapping[str, Any]:
 
     def plan(cluster: Cluster) -> Update:
         present = _configuration(cluster)
-        properties = configuration_properties(call.region, wanted, _version(cluster))
+        express = rules.is_express(_instance_type(cluster))
+        properties = configuration_properties(call.region, wanted, _version(cluster), express=express)
         if present == wanted:
             raise bad_request(IDENTICAL, "configurationInfo")
         return Update(
@@ -126,7 +127,8 @@ def update_cluster_kafka_version(call: Call) -> Mapping[str, Any]:
                 "targetKafkaVersion",
             )
         info = wanted or _configuration(cluster)
-        properties = configuration_properties(call.region, info, version)
+        express = rules.is_express(_instance_type(cluster))
+        properties = configuration_properties(call.region, info, version, express=express)
         changes: dict[str, Any] = {"KafkaVersion": target}
         if wanted:
             changes |= {"ConfigurationArn": wanted["Arn"], "ConfigurationRevision": wanted["Revision"]}
