@@ -9,6 +9,9 @@ import time
 import pytest
 from kafka.errors import KafkaTimeoutError
 
+# kafka-python loses a socket when a broker that restarts refuses it.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
 STRICT = b"auto.create.topics.enable = false\nmessage.max.bytes = 2000000\n"
 
 
