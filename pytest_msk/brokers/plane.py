@@ -78,7 +78,8 @@ class Brokers(Protocol):
 
         What can be changed over the Kafka protocol is changed so; where brokers have to restart they do
         one after the other, on their ports and with their data. New brokers get the ids after the last,
-        those that go are the last ones, and must hold no partition.
+        those that go are the last ones, and must hold no partition of
+        a user's topic: Kafka's own are moved away.
 
         Raises:
             MskError: it cannot be done, or was not done in time, or `stop` came first. The brokers are

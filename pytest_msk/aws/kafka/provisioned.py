@@ -11,6 +11,7 @@ from typing import Any
 from pytest_msk.aws.arns import partition
 from pytest_msk.aws.kafka import network, rules
 from pytest_msk.aws.kafka.configurations import configuration_properties
+from pytest_msk.aws.kafka.monitoring import check_log_destinations, logging_info, open_monitoring
 from pytest_msk.aws.kafka.security import Security, check_security, client_authentication, read_security
 from pytest_msk.aws.kafka.state import Cluster, Region
 from pytest_msk.aws.kafka.tags import check_tags
@@ -84,6 +85,7 @@ def _check(region: Region, request: Mapping[str, Any], version: Version, zones: 
     rules.check_connectivity(group.get("ConnectivityInfo", {}))
     rules.check_storage(request, version)
     rules.check_express(request, version)
+    check_log_destinations(region, request.get("LoggingInfo", {}))
 
 
 def has_kraft(version: Version, instance_type: str) -> bool:
@@ -113,11 +115,9 @@ def _settings(
     if "ClientAuthentication" in request:
         settings["ClientAuthentication"] = client_authentication(security)
     if "OpenMonitoring" in request:
-        settings["OpenMonitoring"] = _open_monitoring(request["OpenMonitoring"])
+        settings["OpenMonitoring"] = open_monitoring(request["OpenMonitoring"])
     if "LoggingInfo" in request:
-        settings["LoggingInfo"] = {
-            logs: _log_destinations(destinations) for logs, destinations in request["LoggingInfo"].items()
-        }
+        settings["LoggingInfo"] = logging_info(request["LoggingInfo"])
     return settings
 
 
@@ -158,13 +158,3 @@ def _key_arn(region: Region, key: str) -> str:
         alias = key[key.index("alias/") :]
         key = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{prefix}:{alias}"))
     return f"{prefix}:key/{key}"
-
-
-def _open_monitoring(monitoring: Mapping[str, Any]) -> dict[str, Any]:
-    off = {"EnabledInBroker": False}
-    return {"Prometheus": {"JmxExporter": off, "NodeExporter": off} | monitoring["Prometheus"]}
-
-
-def _log_destinations(destinations: Mapping[str, Any]) -> dict[str, Any]:
-    off = {"Enabled": False}
-    return {"CloudWatchLogs": off, "Firehose": off, "S3": off} | dict(destinations)

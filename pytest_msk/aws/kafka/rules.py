@@ -7,11 +7,13 @@ guide's, in our words.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_msk.aws.errors import bad_request
 from pytest_msk.aws.kafka.network import UNSUPPORTED_ZONES
+from pytest_msk.aws.kafka.security import Security, schemes_of
 from pytest_msk.aws.kafka.versions import Version
 
 _CLUSTER_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")
@@ -33,14 +35,28 @@ _PROVISIONED_THROUGHPUT_TYPES = frozenset(
 )
 _LEAST_THROUGHPUT = 250
 _LEAST_THROUGHPUT_VOLUME = 10
+_SMALLEST = "kafka.t3.small"
+
+_FIRST_PUBLIC = (2, 6, 0)
+_FIRST_PRIVATE_TO_OTHER_VPCS = (2, 7, 1)
+_FIRST_DUAL_STACK = (3, 6, 0)
+_ACLS = "allow.everyone.if.no.acl.found"
 
 _TWO_ZONE_REGIONS = frozenset({"us-west-1"})
 _MOST_BROKERS_ZOOKEEPER = 30
 _MOST_BROKERS_KRAFT = 60
 
+# By member: the member that names it and that member on the wire; what AWS calls service and name.
+_LOG_DESTINATIONS = {
+    "CloudWatchLogs": ("LogGroup", "logGroup", "CloudWatch Logs", "CloudWatch log group"),
+    "Firehose": ("DeliveryStream", "deliveryStream", "Firehose", "delivery stream"),
+    "S3": ("Bucket", "bucket", "Amazon S3", "bucket"),
+}
+
 NOT_A_MULTIPLE = (
     "The number of broker nodes must be a multiple of Availability Zones in the Client Subnets parameter."
 )
+EXPRESS_STORAGE = "Express brokers have no storage settings."
 WRONG_ZONES = (
     "The number of Availability Zones in the BrokerAZDistribution parameter must be equal to the number of "
     "client subnets."
@@ -111,10 +127,7 @@ def check_connectivity(connectivity: Mapping[str, Any]) -> None:
             "DISABLED.",
             "type",
         )
-    authentication = connectivity.get("VpcConnectivity", {}).get("ClientAuthentication", {})
-    sasl = authentication.get("Sasl", {})
-    schemes = (sasl.get("Scram", {}), sasl.get("Iam", {}), authentication.get("Tls", {}))
-    if any(scheme.get("Enabled") for scheme in schemes):
+    if schemes_of(connectivity.get("VpcConnectivity", {}).get("ClientAuthentication", {})):
         raise bad_request(
             "When creating a cluster, all vpcConnectivity auth schemes must be disabled ('enabled' : false). "
             "You can enable auth schemes after the cluster is created",
@@ -130,17 +143,24 @@ def check_storage(request: Mapping[str, Any], version: Version) -> None:
         _check_express_storage(request)
         return
     volume = group.get("StorageInfo", {}).get("EbsStorageInfo", {})
-    throughput = volume.get("ProvisionedThroughput", {})
-    if throughput.get("Enabled"):
-        _check_throughput(throughput, volume.get("VolumeSize"), instance_type)
-    if request.get("StorageMode") == "TIERED" and (not version.tiered or instance_type == "kafka.t3.small"):
+    check_throughput(volume.get("ProvisionedThroughput", {}), volume.get("VolumeSize"), instance_type)
+    if request.get("StorageMode") == "TIERED":
+        check_tiered(version, instance_type)
+
+
+def check_tiered(version: Version, instance_type: str) -> None:
+    """Refuse tiered storage where a version or a broker type does not have it."""
+    if not version.tiered or instance_type == _SMALLEST:
         raise bad_request(
             f"Tiered storage is not available for {instance_type} brokers of version {version.name}.",
             "storageMode",
         )
 
 
-def _check_throughput(throughput: Mapping[str, Any], volume_size: int | None, instance_type: str) -> None:
+def check_throughput(throughput: Mapping[str, Any], volume_size: int | None, instance_type: str) -> None:
+    """Refuse provisioned throughput where a broker type or a volume does not have it, or too little of it."""
+    if not throughput.get("Enabled"):
+        return
     if instance_type not in _PROVISIONED_THROUGHPUT_TYPES:
         raise bad_request(
             f"Provisioned throughput is not available for brokers of type {instance_type}.", "instanceType"
@@ -159,7 +179,7 @@ def _check_throughput(throughput: Mapping[str, Any], volume_size: int | None, in
 
 def _check_express_storage(request: Mapping[str, Any]) -> None:
     if "StorageInfo" in request["BrokerNodeGroupInfo"]:
-        raise bad_request("Express brokers have no storage settings.", "storageInfo")
+        raise bad_request(EXPRESS_STORAGE, "storageInfo")
     if "StorageMode" in request:
         raise bad_request("Express brokers have no storage mode.", "storageMode")
 
@@ -169,5 +189,108 @@ def check_express(request: Mapping[str, Any], version: Version) -> None:
     express = is_express(request["BrokerNodeGroupInfo"]["InstanceType"])
     if express and not version.express:
         raise bad_request(f"Express brokers do not support KafkaVersion [{version.name}].", "kafkaVersion")
-    if not express and "Rebalancing" in request:
+    if "Rebalancing" in request:
+        check_rebalancing(request["BrokerNodeGroupInfo"]["InstanceType"])
+
+
+def check_rebalancing(instance_type: str) -> None:
+    """Refuse intelligent rebalancing of Standard brokers."""
+    if not is_express(instance_type):
         raise bad_request("Intelligent rebalancing is available with Express brokers only.", "rebalancing")
+
+
+def check_public_access(
+    security: Security, configuration: Mapping[str, str], version: Version, parameter: str
+) -> None:
+    """Refuse a cluster that would be public without being safe.
+
+    Args:
+        security: how clients get in.
+        configuration: the ``server.properties`` of the cluster's configuration.
+        version: the cluster's version.
+        parameter: the member that would make it so.
+    """
+    if not _reached(version, _FIRST_PUBLIC):
+        raise bad_request(
+            f"Public access is available since Kafka 2.6.0, and the cluster's version is {version.name}.",
+            parameter,
+        )
+    if security.client_broker != "TLS" or not security.in_cluster:
+        raise bad_request(
+            "Public access needs encryption in transit: clientBroker must be TLS and inCluster true.",
+            parameter,
+        )
+    if not security.authenticated or security.unauthenticated:
+        raise bad_request(
+            "Public access needs SASL/SCRAM, SASL/IAM or TLS authentication, and unauthenticated access "
+            "to be disabled.",
+            parameter,
+        )
+    # Kafka takes any case; MSK's default is true.
+    anyone = configuration.get(_ACLS, "true").lower() != "false"
+    if (security.scram or security.mutual_tls) and anyone:
+        raise bad_request(
+            f"Public access with SASL/SCRAM or TLS authentication needs a configuration with {_ACLS}=false.",
+            parameter,
+        )
+
+
+def check_vpc_connectivity(
+    schemes: frozenset[str], security: Security, version: Version, instance_type: str, parameter: str
+) -> None:
+    """Refuse private connectivity to other VPCs where a cluster cannot have it.
+
+    Args:
+        schemes: the schemes that it is to be on for.
+        security: how clients get in.
+        version: the cluster's version.
+        instance_type: its broker type.
+        parameter: the member that would make it so.
+    """
+    if not schemes:
+        return
+    if not _reached(version, _FIRST_PRIVATE_TO_OTHER_VPCS):
+        raise bad_request(
+            f"VPC connectivity is available since Kafka 2.7.1, and the cluster's version is {version.name}.",
+            parameter,
+        )
+    if instance_type == _SMALLEST:
+        raise bad_request(f"VPC connectivity is not available for {_SMALLEST} brokers.", parameter)
+    missing = sorted(schemes - security.schemes)
+    if missing:
+        raise bad_request(
+            f"VPC connectivity for {' and '.join(missing)} needs the cluster itself to have that "
+            "authentication enabled.",
+            parameter,
+        )
+
+
+def check_network_type(present: str, target: str, version: Version) -> None:
+    """Refuse to take IPv6 away from a cluster, or to give it to one that is too old."""
+    if present == "DUAL" and target != "DUAL":
+        raise bad_request("A cluster of network type DUAL cannot be changed back to IPV4.", "networkType")
+    if target == "DUAL" and not _reached(version, _FIRST_DUAL_STACK):
+        raise bad_request(
+            "The network type DUAL is available since Kafka 3.6.0, and the cluster's version is "
+            f"{version.name}.",
+            "networkType",
+        )
+
+
+def _reached(version: Version, release: tuple[int, int, int]) -> bool:
+    """Whether a version is of a release of Kafka or a later one."""
+    patch = version.name.split(".")[2]
+    # The x of 3.7.x is the latest patch there is.
+    return (*version.release, int(patch) if patch.isdecimal() else sys.maxsize) >= release
+
+
+def check_log_destinations(logging: Mapping[str, Any]) -> None:
+    """Refuse a destination of logs that is enabled without saying where."""
+    for member, kind in (("BrokerLogs", "broker logs"), ("AuthorizerLogs", "authorizer logs")):
+        destinations = logging.get(member, {})
+        for destination, (name, wire, service, what) in _LOG_DESTINATIONS.items():
+            given = destinations.get(destination, {})
+            if given.get("Enabled") and not given.get(name):
+                raise bad_request(
+                    f"To use {service} as a destination for {kind}, you must specify a {what}.", wire
+                )

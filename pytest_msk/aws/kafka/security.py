@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_msk.aws.errors import bad_request
 from pytest_msk.spec import Listener
 
 _PRIVATE_CA = re.compile(r"arn:[a-z-]+:acm-pca:[a-z0-9-]+:\d{12}:certificate-authority/[0-9a-f-]+")
+
+
+_SCRAM, _IAM, _TLS = "SASL/SCRAM", "SASL/IAM", "TLS"
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,13 @@ class Security:
     @property
     def authenticated(self) -> bool:
         """Whether any way of authentication is on."""
-        return self.scram or self.iam or self.mutual_tls
+        return bool(self.schemes)
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        """The ways of authentication that are on, by the developer guide's names."""
+        on = {_SCRAM: self.scram, _IAM: self.iam, _TLS: self.mutual_tls}
+        return frozenset(scheme for scheme, is_on in on.items() if is_on)
 
     @property
     def listeners(self) -> frozenset[Listener]:
@@ -80,6 +89,63 @@ def read_security(request: Mapping[str, Any], *, strict: bool) -> Security:
         unauthenticated=(authentication or {}).get("Unauthenticated", {}).get("Enabled"),
         authorities=authorities,
         named=named,
+    )
+
+
+def schemes_of(authentication: Mapping[str, Any]) -> frozenset[str]:
+    """The schemes that a ``VpcConnectivityClientAuthentication`` turns on, named as in `Security.schemes`."""
+    sasl = authentication.get("Sasl", {})
+    settings = {_SCRAM: sasl.get("Scram", {}), _IAM: sasl.get("Iam", {}), _TLS: authentication.get("Tls", {})}
+    return frozenset(scheme for scheme, setting in settings.items() if setting.get("Enabled"))
+
+
+def present_security(settings: Mapping[str, Any]) -> Security:
+    """What a cluster's settings say, as Describe shows them."""
+    shown = {name: settings[name] for name in ("EncryptionInfo", "ClientAuthentication") if name in settings}
+    return read_security(shown, strict=True)
+
+
+def updated_security(settings: Mapping[str, Any], request: Mapping[str, Any]) -> Security:
+    """What an UpdateSecurity request makes of a cluster's settings. What it leaves out stays.
+
+    AWS documents nothing about parts of ``ClientAuthentication`` that are left out.
+    """
+    transit = settings["EncryptionInfo"]["EncryptionInTransit"]
+    merged: dict[str, Any] = {
+        "EncryptionInfo": {
+            "EncryptionInTransit": transit | request.get("EncryptionInfo", {}).get("EncryptionInTransit", {})
+        }
+    }
+    present = settings.get("ClientAuthentication", {})
+    given = request.get("ClientAuthentication", {})
+    if present or given:
+        merged["ClientAuthentication"] = {
+            "Sasl": present.get("Sasl", {}) | given.get("Sasl", {}),
+            "Tls": _updated_tls(present.get("Tls", {}), given.get("Tls", {})),
+            "Unauthenticated": present.get("Unauthenticated", {}) | given.get("Unauthenticated", {}),
+        }
+    return read_security(merged, strict=True)
+
+
+def _updated_tls(present: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Authorities alone turn it on, as on creation; turning it off forgets them."""
+    list_ = "CertificateAuthorityArnList"
+    implied = bool(given[list_]) if list_ in given else present.get("Enabled", False)
+    enabled = given.get("Enabled", implied)
+    return {"Enabled": enabled, list_: given.get(list_, present.get(list_, []) if enabled else [])}
+
+
+def is_same(one: Security, other: Security) -> bool:
+    """Whether two are the same for clients, however they were asked for."""
+    return _essence(one) == _essence(other)
+
+
+def _essence(security: Security) -> Security:
+    return replace(
+        security,
+        unauthenticated=bool(security.unauthenticated),
+        authorities=tuple(sorted(security.authorities)),
+        named=True,
     )
 
 

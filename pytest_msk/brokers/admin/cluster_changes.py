@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_msk.brokers.admin.admin import Admin
-from pytest_msk.brokers.admin.requests import Broker, Resource
-from pytest_msk.brokers.admin.values import KafkaRequestError, Partition
+from pytest_msk.brokers.admin.requests import Broker
+from pytest_msk.brokers.admin.values import KafkaRequestError, Partition, Resource
 from pytest_msk.brokers.wire.message import Message
 
 Replicas = tuple[int, ...]

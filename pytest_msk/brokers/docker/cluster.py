@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.docker import baselines, engine, properties
@@ -14,6 +15,9 @@ from pytest_msk.brokers.docker.rolling import Update
 from pytest_msk.brokers.plane import Broker
 from pytest_msk.errors import BrokerStartError, MskError, MskUsageError
 from pytest_msk.spec import ClusterSpec
+
+_OF_ALL = ""
+"""In a baseline: the settings of all brokers."""
 
 
 class DockerBrokers:
@@ -95,7 +99,7 @@ class DockerBrokers:
         self._on_stopped(self)
 
     def apply(self, spec: ClusterSpec) -> None:
-        """Make the brokers what ``spec`` says: some join or leave, some settings hold at once, others by a roll.
+        """Make the brokers what ``spec`` says: some come or go, some settings hold at once, others by a roll.
 
         Raises:
             MskUsageError: it cannot be done; nothing was changed.
@@ -108,7 +112,7 @@ class DockerBrokers:
                 try:
                     Update(self._fleet, spec).carry_out()
                 finally:
-                    if not self._fleet.stopping.is_set():
+                    with suppress(MskError, *engine.ENGINE_ERRORS):  # which would hide what failed first
                         self._brokers = self._fleet.brokers()
 
     def reboot(self, broker_id: int) -> None:
@@ -153,10 +157,19 @@ class DockerBrokers:
 
     def baseline(self) -> Baseline:
         """What there is now."""
-        return baselines.taken(self._bootstrap())
+        found = baselines.taken(self._bootstrap())
+        configs = dict(found.configs)
+        if _OF_ALL in configs:
+            ours = self._fleet.defaults
+            configs[_OF_ALL] = {k: value for k, value in configs[_OF_ALL].items() if ours.get(k) != value}
+        return replace(found, configs=configs)
 
     def restore(self, baseline: Baseline) -> None:
         """Remove what there was not at a moment, and set back configurations."""
+        if ours := self._fleet.defaults:
+            # The spec's, whenever that was: not a test's.
+            of_all = {**ours, **baseline.configs.get(_OF_ALL, {})}
+            baseline = replace(baseline, configs={**baseline.configs, _OF_ALL: of_all})
         baselines.restore(self._bootstrap(), baseline)
 
     def failures(self) -> Sequence[str]:

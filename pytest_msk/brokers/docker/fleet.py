@@ -86,7 +86,6 @@ class Fleet:
 
     def prepare(self) -> None:
         """Do what is done once for the cluster."""
-        self._giving_up.clear()
         self.patience(math.inf).check()
         reaper.remove_leftovers()
         self.pull(self.spec)
@@ -110,7 +109,6 @@ class Fleet:
             spec: what they are to be.
             image: what they run.
         """
-        self._giving_up.clear()
         coming = [
             BrokerContainer(
                 id_, self.host(id_), image, self.network, self._labels(spec, id_), local=self._local
@@ -172,10 +170,7 @@ class Fleet:
     def drop(self, broker_id: int) -> list[str]:
         """Remove a broker's container and data; tells what failed."""
         self.running.discard(broker_id)
-        problems = self.containers[broker_id].remove()
-        if not problems:
-            del self.containers[broker_id]
-        return problems
+        return self.containers.pop(broker_id).remove()
 
     def not_alive(self) -> list[int]:
         """Ids of the brokers that were stopped, or died."""
@@ -247,7 +242,10 @@ class Fleet:
     def _for_each(
         self, containers: Iterable[BrokerContainer], action: Callable[[BrokerContainer], object]
     ) -> None:
-        side_by_side(action, containers, self._giving_up.set)
+        try:
+            side_by_side(action, containers, self._giving_up.set)
+        finally:
+            self._giving_up.clear()
 
     def _broker(self, container: BrokerContainer) -> Broker:
         endpoints: dict[Listener, Endpoint] = {"internal": container.endpoint}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pytest_msk.brokers import versions
 from pytest_msk.brokers.admin import KafkaRequestError
 from pytest_msk.brokers.admin.cluster_changes import ClusterChanges, Replicas, without
-from pytest_msk.brokers.docker import engine, storage
+from pytest_msk.brokers.docker import engine, properties, storage
 from pytest_msk.brokers.docker.fleet import Fleet, explained
 from pytest_msk.errors import BrokerStartError, MskError, MskUsageError
 from pytest_msk.spec import ClusterSpec
@@ -95,15 +95,18 @@ class Update:
         self._vacate(admin)
         self._set(admin, plan, restarted=restarted)
         self._raise_features(admin)
-        # From here on there is no way back.
-        for broker_id in self._leaving:
-            if problems := self._fleet.drop(broker_id):
-                raise BrokerStartError("\n".join(problems))
-            self._patiently(lambda gone=broker_id: _done(admin.unregister, gone))  # type: ignore[misc]
+        # From here on there is no way back: their data goes.
+        self._take_back.clear()
         self._fleet.spec = self._new
+        problems = [problem for broker_id in self._leaving for problem in self._fleet.drop(broker_id)]
+        for broker_id in self._leaving:
+            admin.unregister(broker_id)
+        if problems:
+            raise BrokerStartError("\n".join(problems))
 
     def _check(self) -> None:
         fleet, name = self._fleet, self._old.name
+        properties.check_configuration(self._new.configuration)
         old, new = self._old.kafka_version, self._new.kafka_version
         if self._image != self._old_image and versions.release(new) < versions.release(old):
             raise MskUsageError(f"Cluster {name!r} cannot go from Kafka {old} back to {new}.")
@@ -114,8 +117,8 @@ class Update:
             )
         if voters := [id_ for id_ in self._leaving if id_ in fleet.voters]:
             raise MskUsageError(
-                f"{self._cannot_shrink()}: broker {_listed(voters)} is in the quorum of controllers, which for "
-                f"containers is what it was at the start: {_listed(fleet.voters)}. "
+                f"{self._cannot_shrink()}: broker {_listed(voters)} is in the quorum of controllers, which "
+                f"in containers stays what it was at the start: {_listed(fleet.voters)}. "
                 "Create a cluster with fewer brokers instead."
             )
 
@@ -309,10 +312,5 @@ def _as_start_error(error: BaseException) -> BaseException:
     return error
 
 
-def _done(action: Callable[[int], None], argument: int) -> bool:
-    action(argument)
-    return True
-
-
-def _listed(ids: object) -> str:
-    return ", ".join(map(str, ids))  # type: ignore[call-overload]
+def _listed(ids: Iterable[int]) -> str:
+    return ", ".join(map(str, ids))

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_msk.brokers.docker import DockerPlane, readiness
 from pytest_msk.brokers.docker.cluster import DockerBrokers
-from pytest_msk.errors import MskError, MskUsageError, UnsupportedOnPlaneError
+from pytest_msk.errors import MskError, MskUsageError
 from pytest_msk.spec import ClusterSpec
 from tests.brokers.docker import support
 from tests.docker_engine import engine
@@ -125,13 +125,6 @@ def test_before_start_there_is_nothing_to_stop() -> None:
     cluster = DockerPlane().brokers(ClusterSpec("orders"), support.new_arn())
     with pytest.raises(MskError, match="'orders' does not run"):
         cluster.stop_broker(1)
-
-
-def test_updates_are_refused_for_now(cluster: DockerBrokers) -> None:
-    spec = ClusterSpec("orders", brokers=3)
-    cluster.apply(spec)
-    with pytest.raises(UnsupportedOnPlaneError, match="cannot update yet"):
-        cluster.apply(spec.changed(brokers=4))
 
 
 def test_logs_are_the_last_lines_of_each_broker(cluster: DockerBrokers) -> None:
