@@ -85,13 +85,14 @@ def host(cluster: Cluster, node: str) -> str:
         node: the first label: ``b-1``, ``z-2``, ``c-10001``.
     """
     arn = cluster.arn
-    tail = f"{_short_id(arn)}.c{arn.number}.kafka.{arn.region}.{_dns_suffix(arn.region)}"
+    tail = f"{short_id(arn)}.c{arn.number}.kafka.{arn.region}.{_dns_suffix(arn.region)}"
     # The certificate's common name, "*.<name>.<tail>", has to keep to its limit: the name gives way.
     name = arn.name.lower()[: _CERTIFICATE_NAME_LENGTH - len(f"*..{tail}")]
     return f"{node}.{name}.{tail}"
 
 
-def _short_id(arn: Arn) -> str:
+def short_id(arn: Arn) -> str:
+    """Six letters and digits that a cluster's names have in common."""
     number = int(hashlib.sha256(arn.id.encode()).hexdigest(), 16)
     return base36(number).lower()[-6:]
 

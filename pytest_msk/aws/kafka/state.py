@@ -56,9 +56,9 @@ def new_version() -> str:
 
 @dataclass(frozen=True)
 class StateInfo:
-    """Why a cluster is FAILED. AWS publishes no list of codes; these two are ours."""
+    """Why something is in the state it is in. AWS publishes no list of codes; these are ours."""
 
-    code: Literal["INVALID_CLUSTER", "BROKER_FAILURE"]
+    code: Literal["INVALID_CLUSTER", "BROKER_FAILURE", "MOVES_NOTHING"]
     message: str
 
     @classmethod

@@ -159,8 +159,7 @@ def reboot_broker(call: Call) -> Mapping[str, Any]:
 
 
 def _check_fewer(cluster: Cluster, target: int, zones: int, version: Version) -> None:
-    release = (*version.release, int(version.name.split(".")[2].replace("x", "99")))
-    if release < _FIRST_TO_SHRINK:
+    if version.number < _FIRST_TO_SHRINK:
         raise bad_request(
             f"Brokers can be removed since Kafka 2.8.1, and the cluster's version is {version.name}.",
             "targetNumberOfBrokerNodes",

@@ -14,7 +14,6 @@ from typing import Any
 from pytest_msk.aws.errors import bad_request
 from pytest_msk.aws.kafka.api import Call, operation, provisioned_cluster
 from pytest_msk.aws.pages import page
-from pytest_msk.brokers.versions import number
 
 _DEPRECATED = (
     "1.1.1", "2.1.0", "2.2.1", "2.3.1", "2.4.1", "2.4.1.1", "2.5.1", "2.6.0", "2.6.1", "2.6.2", "2.6.3",
@@ -30,6 +29,7 @@ _SUPPORTED = (
 _EXPRESS = ("3.6", "3.8", "3.9")
 
 _KAFKA_RELEASE = re.compile(r"\d+\.\d+\.\d+")
+_LAST_PATCH = 99
 _FIRST_TIERED = (3, 6)
 _FIRST_KRAFT = (3, 3)
 
@@ -51,6 +51,12 @@ class Version:
         """Major and minor number."""
         major, minor, *_ = self.name.split(".")
         return int(major), int(minor)
+
+    @property
+    def number(self) -> tuple[int, ...]:
+        """Major, minor and patch; a patch that MSK leaves open is the last there can be."""
+        _, _, patch, *_ = self.name.split(".")
+        return *self.release, _LAST_PATCH if patch == "x" else int(patch)
 
     @property
     def kraft(self) -> bool:
@@ -92,7 +98,7 @@ class Version:
         """Whether another of the same minor release is the newer one."""
         if self.listed:
             return LISTED.index(other) > LISTED.index(self)
-        return number(other.name) > number(self.name)
+        return other.number > self.number
 
 
 LISTED = tuple(Version(name) for name in _DEPRECATED + _SUPPORTED)
