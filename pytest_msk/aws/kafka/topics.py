@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_msk.aws.errors import AwsError, bad_request
 from pytest_msk.aws.kafka.api import Call, operation, provisioned_cluster
+from pytest_msk.aws.kafka.channels import channel_of
 from pytest_msk.aws.kafka.rules import is_express
 from pytest_msk.aws.kafka.state import Cluster
 from pytest_msk.aws.kafka.versions import find_version
@@ -145,6 +146,9 @@ def delete_topic(call: Call) -> Mapping[str, Any]:
     with _admin(call, cluster) as admin:
         if admin.topic(name).internal or name.startswith(_MSK_PREFIX):
             raise bad_request(f"The topic {name} is internal and cannot be deleted.", "topicName")
+        channel = channel_of(call.region, cluster, name)
+        if channel is not None:
+            raise bad_request(f"The topic {name} has an associated Channel, {channel.name}.", "topicName")
         admin.delete_topic(name)
     return _identity(cluster, name) | {"Status": "DELETING"}
 
