@@ -42,7 +42,7 @@ def test_calls(report: Callable[[str], None]) -> None:
     client = boto3.Session("testing", "testing", region_name="us-east-1").client("kafka")
     for _ in range(ROUNDS):
         with mock_aws():
-            _call_all(client, motos, lambda arn: None)
+            _call_all(client, motos, lambda _: None)
         with Patch(service):
             _call_all(client, own, lambda arn: service.wait_active(arn, 10))
             service.delete(*(str(cluster.arn) for cluster in service.clusters()))
