@@ -43,9 +43,9 @@ def create_serverless(client: Any, name: str = "events", **changes: Any) -> str:
     return arn
 
 
-def finished(client: Any, operation_arn: str) -> Any:
-    """The ``ClusterOperationInfo`` of an operation, once it has ended."""
-    until = real_monotonic() + PATIENCE
+def finished(client: Any, operation_arn: str, patience: float = PATIENCE) -> Any:
+    """The ``ClusterOperationInfo`` of an operation, once it has ended; it may take so many seconds."""
+    until = real_monotonic() + patience
     while True:
         found = client.describe_cluster_operation(ClusterOperationArn=operation_arn)["ClusterOperationInfo"]
         if found["OperationState"].endswith(("_COMPLETE", "_FAILED")):
