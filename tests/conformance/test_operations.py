@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import boto3
 import pytest
 
 from pytest_msk import MskCluster
 from pytest_msk.aws.kafka.topics import decode_configs, encode_configs
 from pytest_msk.brokers.admin import Admin, ConfigValue
+from pytest_msk.brokers.admin.scram import scram_users
 from pytest_msk.mock import MockMsk
 from tests.aws.kafka_api import PROVISIONED, finished
 from tests.docker_engine import require_docker
@@ -225,8 +229,32 @@ def update_security(cluster: MskCluster) -> None:
         assert ("BootstrapBrokerString" in told) == (transit == "TLS_PLAINTEXT")
 
 
+@acts("BatchAssociateScramSecret")
+def batch_associate_scram_secret(cluster: MskCluster) -> None:
+    """The secret's user is one of the brokers', and is no more."""
+    region = boto3.Session().region_name or "us-east-1"
+    secrets, kms = (boto3.client(name, region_name=region) for name in ("secretsmanager", "kms"))
+    secret = secrets.create_secret(
+        Name=f"AmazonMSK_{uuid.uuid4()}",
+        KmsKeyId=kms.create_key()["KeyMetadata"]["KeyId"],
+        SecretString=json.dumps({"username": "ann", "password": "secret"}),
+    )["ARN"]
+    client, asked = cluster.client, {"ClusterArn": cluster.arn, "SecretArnList": [secret]}
+    scram = {"Sasl": {"Scram": {"Enabled": True}}, "Unauthenticated": {"Enabled": True}}
+    complete(cluster, client.update_security(ClientAuthentication=scram, **current(cluster)))
+    assert client.batch_associate_scram_secret(**asked)["UnprocessedScramSecrets"] == []
+    with cluster._asked() as admin:
+        assert scram_users(admin) == {"ann"}
+        assert client.batch_disassociate_scram_secret(**asked)["UnprocessedScramSecrets"] == []
+        assert scram_users(admin) == set()
+    off = {"Sasl": {"Scram": {"Enabled": False}}, "Unauthenticated": {"Enabled": True}}
+    complete(cluster, client.update_security(ClientAuthentication=off, **current(cluster)))
+
+
+ACTS["BatchDisassociateScramSecret"] = batch_associate_scram_secret
+
 OWN = {"UpdateBrokerCount", "RebootBroker", "UpdateClusterConfiguration", "UpdateClusterKafkaVersion",
-       "UpdateSecurity"}  # fmt: skip
+       "UpdateSecurity", "BatchAssociateScramSecret", "BatchDisassociateScramSecret"}  # fmt: skip
 
 
 @pytest.mark.parametrize("operation", sorted(ACTS.keys() - OWN))

@@ -13,17 +13,15 @@ from tests.docker_engine import require_docker
 
 pytestmark = pytest.mark.parametrize("msk", ["docker"], indirect=True)
 
-# Not modelled: who may do what, SCRAM users, delegation tokens, changes of the quorum and of features, and
+# Not modelled: who may do what, delegation tokens, changes of the quorum and of features, and
 # groups of other kinds.
 NOT_SERVED = {
     "AddRaftVoter",
-    "AlterUserScramCredentials",
     "CreateAcls",
     "CreateDelegationToken",
     "DeleteAcls",
     "DescribeAcls",
     "DescribeDelegationToken",
-    "DescribeUserScramCredentials",
     "ExpireDelegationToken",
     "RemoveRaftVoter",
     "RenewDelegationToken",

@@ -17,7 +17,7 @@ from pytest_msk.aws.kafka import channel_rules, rules
 from pytest_msk.aws.kafka.api import Call, operation, provisioned_cluster
 from pytest_msk.aws.kafka.movers import MOVER
 from pytest_msk.aws.kafka.operations import ClusterOperation, new_operation_arn
-from pytest_msk.aws.kafka.resources import Resource
+from pytest_msk.aws.kafka.resources import ClusterResource
 from pytest_msk.aws.kafka.state import Cluster, Region, StateInfo
 from pytest_msk.aws.kafka.tags import check_tags
 from pytest_msk.aws.pages import page
@@ -27,11 +27,10 @@ Status = Literal["CREATING", "ACTIVE", "UPDATING", "DELETING", "FAILED"]
 
 
 @dataclass(eq=False, kw_only=True)
-class Channel(Resource):
+class Channel(ClusterResource):
     """A channel.
 
     Attributes:
-        cluster: the cluster whose topic it delivers.
         topic: the topic's name.
         destination_type: ``S3`` or ``ICEBERG``.
         destination: the destination's configuration.
@@ -41,7 +40,6 @@ class Channel(Resource):
 
     tagged_as: ClassVar[str | None] = "kafka:channel"
 
-    cluster: Cluster
     topic: str
     destination_type: str
     destination: Mapping[str, Any]

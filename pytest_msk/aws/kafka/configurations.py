@@ -164,9 +164,9 @@ def list_configuration_revisions(call: Call) -> Mapping[str, Any]:
 @operation("UpdateConfiguration")
 def update_configuration(call: Call) -> Mapping[str, Any]:
     """A new revision, of properties that are given in full. Clusters go on with the revision they have."""
+    configuration = _find(call.region, call.params["Arn"])
     revision = _read_revision(call)
     with call.region.service.changed:
-        configuration = _find(call.region, call.params["Arn"])
         if call.region.service.strict and len(configuration.revisions) >= _MOST_REVISIONS:
             raise bad_request(f"A configuration can have {_MOST_REVISIONS} revisions at most.", "arn")
         configuration.revisions = (*configuration.revisions, revision)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pytest_msk.aws.arns import Arn
+
+if TYPE_CHECKING:
+    from pytest_msk.aws.kafka.state import Cluster
 
 _numbers = count(1)
 
@@ -36,3 +39,14 @@ class Resource:
     def name(self) -> str:
         """The name that it was given."""
         return self.arn.name
+
+
+@dataclass(eq=False, kw_only=True)
+class ClusterResource(Resource):
+    """A resource that is gone when its cluster is.
+
+    Attributes:
+        cluster: the cluster.
+    """
+
+    cluster: Cluster

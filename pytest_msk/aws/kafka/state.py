@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pytest_msk.aws.arns import Arn, new_arn, parse_arn
 from pytest_msk.aws.errors import conflict, not_found
-from pytest_msk.aws.kafka.resources import Resource
+from pytest_msk.aws.kafka.resources import ClusterResource, Resource
 from pytest_msk.brokers.metadata import NoBrokers
 from pytest_msk.brokers.plane import Brokers, Plane
 from pytest_msk.errors import BrokerStartError, MskError, MskUsageError
@@ -231,8 +231,11 @@ class Region:
         return sorted(found, key=lambda resource: resource.number)
 
     def forget(self, cluster: Cluster) -> None:
-        """Strike a cluster whose brokers are gone off the list."""
+        """Strike a cluster whose brokers are gone off the list, and what belongs to it alone."""
         self._clusters.pop(str(cluster.arn), None)
+        for resource in self.resources(ClusterResource):
+            if resource.cluster is cluster:
+                self.remove(resource)
 
 
 class MskService:

@@ -179,6 +179,9 @@ def refusal(request: Request, body: Message, error: str) -> Message:
     code = errors.code(error)
     if request.api == "DeleteTopics" and body.topic_names:
         return Message(responses=[Message(name=name, error_code=code) for name in body.topic_names])
+    if request.api == "AlterUserScramCredentials":
+        users = dict.fromkeys(each.name for each in (*body.deletions, *body.upsertions))
+        return Message(results=[Message(user=user, error_code=code) for user in users])
     if request.api == "AlterReplicaLogDirs":
         return Message(results=_of_log_dirs(body, code))
     levels = [level for level in (_BY_TOPIC.get(request.api),) if level] or _BY_OTHER.get(request.api, ())
