@@ -12,7 +12,7 @@ import pytest
 from pytest_msk.aws.kafka.configurations import add_revision
 from pytest_msk.aws.kafka.rules import INSTANCE_TYPES
 from pytest_msk.aws.kafka.state import MskService
-from tests.aws.kafka_api import PROVISIONED, create, group, refused
+from tests.aws.kafka_api import PROVISIONED, create, create_serverless, group, refused
 
 Active = Callable[..., str]
 
@@ -483,6 +483,26 @@ class TestStrict:
         with refused("BadRequestException") as refusal:
             create(client, KafkaVersion="3.7.1")
         assert refusal.message.startswith("Unsupported KafkaVersion [3.7.1]. Valid values: [1.1.1, 2.1.0,")
+
+    def test_brokers_of_an_account(self, client: Any, active: Active) -> None:
+        arn = active(NumberOfBrokerNodes=60)
+        create(client, "more", NumberOfBrokerNodes=27)
+        with refused("BadRequestException") as refusal:
+            create(client, "too-many", NumberOfBrokerNodes=6)
+        assert refusal.message == (
+            "An account can have 90 brokers at most: it has 87, and 6 more were asked for."
+        )
+        version = describe(client, arn)["CurrentVersion"]
+        with refused("BadRequestException"):
+            client.update_broker_count(ClusterArn=arn, CurrentVersion=version, TargetNumberOfBrokerNodes=66)
+        create(client, "just-enough", NumberOfBrokerNodes=3)
+
+    def test_serverless_clusters_of_an_account(self, client: Any) -> None:
+        for number in range(10):
+            create_serverless(client, f"events-{number}")
+        with refused("BadRequestException") as refusal:
+            create_serverless(client, "one-more")
+        assert refusal.message == "An account can have 10 serverless clusters at most."
 
     def test_only_tls_is_open_by_default(self, client: Any, service: MskService, active: Active) -> None:
         arn = active()

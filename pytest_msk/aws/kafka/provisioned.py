@@ -65,6 +65,7 @@ def create_provisioned(
         # cluster is one for trying things out, and they do, unless the rules are to be AWS's.
         auto_create_topics=not security.named and not strict,
     )
+    region.check_quotas("PROVISIONED", spec.brokers)
     settings = _settings(region, request, zones, security)
     return region.create_cluster("PROVISIONED", spec, settings, tags, region.service.plane)
 

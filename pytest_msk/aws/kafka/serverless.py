@@ -41,6 +41,7 @@ def create_serverless(
     if not iam.get("Enabled", True):
         raise bad_request("Serverless clusters authenticate with IAM: it cannot be disabled.", "enabled")
     check_tags(tags)
+    region.check_quotas("SERVERLESS")
     settings = {
         "VpcConfigs": [_filled(region, vpc) for vpc in vpcs],
         "ClientAuthentication": {"Sasl": {"Iam": {"Enabled": True}}},

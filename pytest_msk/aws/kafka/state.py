@@ -17,7 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pytest_msk.aws.arns import Arn, new_arn, parse_arn
-from pytest_msk.aws.errors import conflict, not_found
+from pytest_msk.aws.errors import bad_request, conflict, not_found
 from pytest_msk.aws.kafka.resources import ClusterResource, Resource
 from pytest_msk.brokers.metadata import NoBrokers
 from pytest_msk.brokers.plane import Brokers, Plane
@@ -36,6 +36,9 @@ _MOVING: frozenset[ClusterState] = frozenset({"CREATING", "UPDATING", "REBOOTING
 _MOMENT = 0.02
 
 R = TypeVar("R", bound=Resource)
+
+_MOST_BROKERS = 90
+_MOST_SERVERLESS = 10
 
 _BASE36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -207,6 +210,30 @@ class Region:
             self._clusters[str(arn)] = cluster
             cluster._worker = service.run(f"create-{spec.name}", lambda: service.bring_up(cluster))
         return cluster
+
+    def check_quotas(self, kind: ClusterKind, brokers: int = 0) -> None:
+        """Refuse, in strict mode, what would be more than an account may have (developer guide, "Quotas").
+
+        Args:
+            kind: the kind of cluster that is to be, or to grow.
+            brokers: how many brokers more there would be.
+
+        Raises:
+            AwsError: BadRequestException. TooManyRequestsException, which AWS may answer, makes clients try
+                again and again.
+        """
+        if not self.service.strict:
+            return
+        there = [cluster for cluster in self.all_clusters() if cluster.kind == kind]
+        if kind == "SERVERLESS" and len(there) >= _MOST_SERVERLESS:
+            raise bad_request(f"An account can have {_MOST_SERVERLESS} serverless clusters at most.")
+        present = sum(cluster.spec.brokers for cluster in there)
+        if kind == "PROVISIONED" and present + brokers > _MOST_BROKERS:
+            raise bad_request(
+                f"An account can have {_MOST_BROKERS} brokers at most: it has {present}, and {brokers} more were "
+                "asked for.",
+                "numberOfBrokerNodes",
+            )
 
     def add(self, resource: Resource) -> None:
         """Keep a resource other than a cluster."""

@@ -44,6 +44,7 @@ def update_broker_count(call: Call) -> Mapping[str, Any]:
         rules.check_broker_count(target, zones, kraft=kraft, parameter=parameter)
         if target < present:
             _check_fewer(cluster, target, zones, version)
+        call.region.check_quotas("PROVISIONED", target - present)
         ids = {"CreatedBrokerIds": [*map(float, range(present + 1, target + 1))]}
         if target < present:
             ids = {"DeletedBrokerIds": [*map(float, range(target + 1, present + 1))]}
