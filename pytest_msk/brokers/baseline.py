@@ -27,6 +27,7 @@ class Baseline:
             the default of all brokers. Other resources go by kind and name: ``group orders``.
         quotas: whom a client quota is for, as pairs of type and name, and its key, to its value.
         acls: who may do what, as the plane has it.
+        scram_users: users that can come in with a password.
         faults: numbers of the faults that were going on.
     """
 
@@ -38,6 +39,7 @@ class Baseline:
     configs: Mapping[str, Configs] = field(default_factory=dict)
     quotas: Mapping[QuotaKey, float] = field(default_factory=dict)
     acls: frozenset[Any] = frozenset()
+    scram_users: frozenset[str] = frozenset()
     faults: frozenset[int] = frozenset()
 
     def extended(self, before: Baseline, after: Baseline) -> Baseline:
@@ -51,6 +53,7 @@ class Baseline:
             configs={**self.configs, **_new(before.configs, after.configs)},
             quotas={**self.quotas, **_new(before.quotas, after.quotas)},
             acls=self.acls | (after.acls - before.acls),
+            scram_users=self.scram_users | (after.scram_users - before.scram_users),
             faults=self.faults | (after.faults - before.faults),
         )
 

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_msk import MskCluster
 from pytest_msk.brokers.admin import Admin
+from pytest_msk.brokers.admin.scram import remove_scram_users, scram_users, set_scram_passwords
 from pytest_msk.brokers.coordination import partition_of
 from pytest_msk.brokers.wire import errors
 from pytest_msk.brokers.wire.message import Message
@@ -308,6 +309,15 @@ def test_offsets_at_every_coordinator(wires: Wire) -> None:
         alter_quotas(wires, "user", topic, producer_byte_rate=1.0)
     assert [wires.cluster.committed(group) for group in groups] == [{(topic, 0): 1}] * 3
     assert quotas(wires) == {}
+
+
+def test_scram_users(wire: Wire) -> None:
+    with wire.cluster._asked() as admin:
+        set_scram_passwords(admin, {"older": "password"})
+        with isolated(wire.cluster):
+            set_scram_passwords(admin, {"newer": "password"})
+        assert scram_users(admin) == {"older"}
+        remove_scram_users(admin, {"older"})
 
 
 READ, DESCRIBE, DENY, ALLOW, TOPIC, LITERAL, PREFIXED, ANY = 3, 8, 2, 3, 2, 3, 4, 1

@@ -230,8 +230,8 @@ class Region:
         present = sum(cluster.spec.brokers for cluster in there)
         if kind == "PROVISIONED" and present + brokers > _MOST_BROKERS:
             raise bad_request(
-                f"An account can have {_MOST_BROKERS} brokers at most: it has {present}, and {brokers} more were "
-                "asked for.",
+                f"An account can have {_MOST_BROKERS} brokers at most: it has {present}, and {brokers} more "
+                "were asked for.",
                 "numberOfBrokerNodes",
             )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_msk.brokers.admin import Admin, Resource
+from pytest_msk.brokers.admin import Admin, KafkaRequestError, Resource
 from pytest_msk.brokers.admin.each import GONE, for_each
+from pytest_msk.brokers.admin.scram import remove_scram_users, scram_users
 from pytest_msk.brokers.baseline import Baseline, Configs, changed
 
 _HAS_MEMBERS = frozenset({"NON_EMPTY_GROUP", "UNKNOWN_MEMBER_ID", "GROUP_SUBSCRIBED_TO_TOPIC"})
@@ -35,6 +36,8 @@ def restore(bootstrap: str, baseline: Baseline) -> None:
             lambda change: admin.alter_offsets(*change),
             unless=GONE | _HAS_MEMBERS,
         )
+        if users := now.scram_users - baseline.scram_users:
+            remove_scram_users(admin, users)
         if quotas := changed(now.quotas, baseline.quotas):
             admin.alter_quotas(quotas)
         gone = {name for name, topic_id in now.topics.items() if not baseline.keeps(name, topic_id)}
@@ -63,7 +66,17 @@ def _taken(admin: Admin) -> Baseline:
         },
         quotas=found.quotas,
         acls=found.acls,
+        scram_users=_scram_users(admin),
     )
+
+
+def _scram_users(admin: Admin) -> frozenset[str]:
+    try:
+        return scram_users(admin)
+    except KafkaRequestError as error:
+        if error.code_name != "UNSUPPORTED_VERSION":
+            raise
+        return frozenset()
 
 
 def _config_changes(now: Baseline, baseline: Baseline) -> dict[Resource, Configs]:

@@ -26,6 +26,7 @@ def taken(cluster: Cluster, faults: Faults) -> Baseline:
         },
         configs=cluster.configs.dynamic(),
         quotas=cluster.quotas.all(),
+        scram_users=frozenset(cluster.scram_credentials.by_user),
         faults=frozenset(faults.numbers()),
     )
 
@@ -47,6 +48,8 @@ def restore(cluster: Cluster, faults: Faults, baseline: Baseline) -> None:
         _restore_offsets(cluster.groups.groups[group_id], changes)
     cluster.configs.restore(baseline.configs)
     cluster.quotas.restore(baseline.quotas)
+    for user in now.scram_users - baseline.scram_users:
+        del cluster.scram_credentials.by_user[user]
     for topic in cluster.topics.all():
         if topic.internal:
             continue

@@ -14,6 +14,7 @@ from tests.conformance.wire import Wire
 
 CHANGES = {
     "AlterClientQuotas",
+    "AlterUserScramCredentials",
     "DeleteGroups",
     "DeleteTopics",
     "IncrementalAlterConfigs",
