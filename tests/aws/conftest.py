@@ -11,7 +11,7 @@ from pytest_msk.aws.kafka.state import MskService
 from pytest_msk.aws.patch import Patch
 from pytest_msk.brokers.metadata import MetadataPlane
 from pytest_msk.brokers.plane import Plane
-from tests.aws.kafka_api import check_answers, create
+from tests.aws.kafka_api import check_answers, create, moto_server
 from tests.aws.planes import PATIENCE, FakePlane
 
 
@@ -63,11 +63,22 @@ def checked_client(aws: boto3.Session) -> Any:
     return client
 
 
+@pytest.fixture(scope="session")
+def server_client(aws: boto3.Session) -> Iterator[Any]:
+    """The same, but its requests go to moto's server."""
+    with moto_server() as url:
+        client = aws.client("kafka", endpoint_url=url)
+        check_answers(client)
+        yield client
+
+
 @pytest.fixture
-def client(service: MskService, checked_client: Any) -> Iterator[Any]:
-    """A kafka client of the service."""
+def client(service: MskService, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A kafka client of the service; with PYTEST_MSK_API_BY_SERVER=1 one that goes to moto's server."""
+    by_server = os.environ.get("PYTEST_MSK_API_BY_SERVER") == "1"
+    client = request.getfixturevalue("server_client" if by_server else "checked_client")
     with Patch(service):
-        yield checked_client
+        yield client
 
 
 @pytest.fixture

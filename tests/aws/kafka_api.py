@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
+from moto.server import ThreadedMotoServer
 
 from pytest_msk.brokers.clock import real_monotonic
 from tests.aws.planes import PATIENCE
@@ -101,3 +102,16 @@ def _check_enums(value: Any, shape: Any) -> None:
             _check_enums(item, shape.member)
     elif shape.type_name == "string" and shape.enum:
         assert value in shape.enum
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """moto's server; its URL."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+        server._server.server_close()

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_msk import mock_msk
-from tests.aws.kafka_api import PROVISIONED
-from tests.aws.test_server import moto_server
+from tests.aws.kafka_api import PROVISIONED, moto_server
 
 Aws = Callable[..., Any]
 

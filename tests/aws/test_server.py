@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import boto3
 import pytest
 import requests
 from moto import mock_aws
-from moto.server import ThreadedMotoServer
 
 from pytest_msk.aws.kafka.state import MskService
 from pytest_msk.aws.patch import Patch
-from tests.aws.kafka_api import PROVISIONED, check_answers, create, refused
+from tests.aws.kafka_api import PROVISIONED, check_answers, create, moto_server, refused
 from tests.aws.planes import PATIENCE
-
-
-@contextmanager
-def moto_server() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
-        server._server.server_close()
 
 
 @pytest.fixture(scope="module")
