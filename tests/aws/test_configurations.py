@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
-from pytest_msk import mock_msk
-from pytest_msk.aws.kafka.server_properties import parse
-from tests.aws.kafka_api import create, group, refused
+from pytest_msk.aws.kafka.server_properties import EXPRESS, STANDARD, parse
+from pytest_msk.errors import BrokerStartError
+from tests.aws.kafka_api import create, finished, group, refused
+from tests.aws.planes import FakePlane
 
 Active = Callable[..., str]
 
@@ -50,7 +52,9 @@ def test_from_beginning_to_end(client: Any) -> None:
 
     updated = client.update_configuration(Arn=arn, Description="second", ServerProperties=b"")
     assert (updated["Arn"], updated["LatestRevision"]["Revision"]) == (arn, 2)
-    assert client.describe_configuration(Arn=arn)["LatestRevision"] == updated["LatestRevision"]
+    later = client.describe_configuration(Arn=arn)
+    assert later == {**described, "LatestRevision": updated["LatestRevision"], "ResponseMetadata": ANY}
+    assert later["LatestRevision"]["Description"] == "second"
 
     first = client.describe_configuration_revision(Arn=arn, Revision=1)
     assert first["ServerProperties"] == PROPERTIES
@@ -147,6 +151,54 @@ def test_one_in_use_stays(client: Any, active: Active) -> None:
     assert software["ConfigurationRevision"] == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "in_use"), [(None, "second"), (BrokerStartError("They did not come back."), "first")]
+)
+def test_one_that_a_cluster_is_being_given_stays(
+    client: Any, plane: FakePlane, active: Active, error: Exception | None, in_use: str
+) -> None:
+    arns = {name: make(client, name) for name in ("first", "second")}
+    cluster = active(ConfigurationInfo={"Arn": arns["first"], "Revision": 1})
+    version = client.describe_cluster(ClusterArn=cluster)["ClusterInfo"]["CurrentVersion"]
+    plane.apply_error = error
+    plane.apply_gate.clear()
+    try:
+        # Of other properties: brokers are not asked to become what they are.
+        client.update_configuration(Arn=arns["second"], ServerProperties=b"num.partitions=7")
+        begun = client.update_cluster_configuration(
+            ClusterArn=cluster,
+            CurrentVersion=version,
+            ConfigurationInfo={"Arn": arns["second"], "Revision": 2},
+        )
+        for arn in arns.values():
+            with refused("BadRequestException") as refusal:
+                client.delete_configuration(Arn=arn)
+            assert refusal.message.startswith("Configuration is in use")
+    finally:
+        plane.apply_gate.set()
+    finished(client, begun["ClusterOperationArn"])
+    with refused("BadRequestException"):
+        client.delete_configuration(Arn=arns.pop(in_use))
+    (other,) = arns.values()
+    client.delete_configuration(Arn=other)
+
+
+def test_what_is_wrong_with_one_that_a_cluster_names(client: Any) -> None:
+    wrong = [
+        ({"Arn": "mine", "Revision": 1}, "Invalid Configuration ARN.", "arn"),
+        ({"Arn": NOWHERE, "Revision": 1}, "Configuration ARN does not exist.", "arn"),
+        (
+            {"Arn": make(client), "Revision": 2},
+            "Configuration mine has no revision 2; its latest is 1.",
+            "revision",
+        ),
+    ]
+    for info, message, parameter in wrong:
+        with refused("BadRequestException") as refusal:
+            create(client, ConfigurationInfo=info)
+        assert (refusal.message, refusal.parameter) == (message, parameter)
+
+
 def test_one_of_a_cluster_that_is_gone_goes(client: Any, service: Any, active: Active) -> None:
     arn = make(client)
     service.delete(active(ConfigurationInfo={"Arn": arn, "Revision": 1}))
@@ -161,23 +213,89 @@ class TestProperties:
             ("broker.id", "7"),
             ("log.dirs", "/data"),
         ]
-        assert found[1][2] == ["Key 'broker.id' is not one that can be configured"]
+
+    def test_in_the_words_of_aws(self, client: Any) -> None:
+        with refused("BadRequestException") as refusal:
+            make(client, properties=b'broker.id=7\nlog.dirs="\n', KafkaVersions=["3.6.0", "3.7.x"])
+        assert (
+            refusal.message
+            == """\
+[ {
+  "name" : "broker.id",
+  "value" : "7",
+  "errorMessages" : [ "Key 'broker.id' is not supported by at least one Apache Kafka version. \
+Key checked against versions: [3.6.0, 3.7.x]" ]
+}, {
+  "name" : "log.dirs",
+  "value" : "\\"",
+  "errorMessages" : [ "Key 'log.dirs' is not supported by at least one Apache Kafka version. \
+Key checked against versions: [3.6.0, 3.7.x]" ]
+} ]"""
+        )
+        ((_, _, messages),) = faults(client, b"broker.id=7")
+        assert messages[0].endswith("3.9.x, 3.9.x.kraft, 4.0.x.kraft, 4.1.x.kraft]")
 
     @pytest.mark.parametrize(
         ("line", "fault"),
         [
-            ("num.partitions=many", "has the value 'many', which is not a valid int"),
-            ("auto.create.topics.enable=yes", "has the value 'yes', which is not a valid boolean"),
-            ("compression.type=rar", "has the value 'rar', which is not one of its values"),
-            ("log.cleanup.policy=keep", "has the value 'keep', which is not one of its values"),
-            ("replica.lag.time.max.ms=9999", "must be from 10000 to 30000"),
-            ("zookeeper.session.timeout.ms=18001", "must be from 6000 to 18000"),
-            ("log.cleaner.max.compaction.lag.ms=1", "must be 86400000 or more"),
+            ("num.partitions=many", "'many': Not a number of type INT"),
+            ("num.partitions=", "'': Not a number of type INT"),
+            ("min.insync.replicas=0", "'0': Value must be at least 1"),
+            ("auto.create.topics.enable=yes", "'yes': Expected value to be either true or false"),
+            ("log.cleanup.policy=keep", "'keep': String must be one of: compact, delete"),
+            ("log.message.timestamp.type=Now", "'Now': String must be one of: CreateTime, LogAppendTime"),
+            ("allow.everyone.if.no.acl.found=yes", "'yes': Value must be true or false"),
+            ("remote.log.msk.disable.policy=Keep", "'Keep': Value must be Delete"),
+            ("replica.lag.time.max.ms=9999", "'9999': Value must be at least 10000"),
+            ("replica.lag.time.max.ms=30001", "'30001': Value must be no more than 30000"),
+            ("zookeeper.session.timeout.ms=18001", "'18001': Value must be no more than 18000"),
+            ("socket.send.buffer.bytes=-2", "'-2': Value must be at least -1"),
+            ("log.cleaner.max.compaction.lag.ms=1", "'1': Value must be at least 86400000"),
         ],
     )
     def test_values(self, client: Any, line: str, fault: str) -> None:
         ((name, _, messages),) = faults(client, line.encode())
-        assert messages == [f"Key '{name}' {fault}"]
+        assert messages == [f"Key '{name}' cannot have the value {fault}"]
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "replica.lag.time.max.ms=10000",
+            "replica.lag.time.max.ms=30000 \\u0000",
+            "allow.everyone.if.no.acl.found=FALSE ",
+            "auto.create.topics.enable=True",
+            "compression.type=zstd",
+            "log.cleanup.policy=compact,delete",
+            "socket.receive.buffer.bytes=-1",
+            "log.retention.ms=-1",
+        ],
+    )
+    def test_values_that_are_let_through(self, client: Any, line: str) -> None:
+        make(client, properties=line.encode())
+
+    def test_whatever_may_be_set_is_checked(self, client: Any) -> None:
+        names = STANDARD | EXPRESS
+        found = faults(client, "".join(f"{name}=?\n" for name in sorted(names)).encode())
+        for name, value, messages in found:
+            assert value == "?"
+            assert messages[0].startswith(f"Key '{name}' cannot have the value '?': ")
+        # Kafka's own checks of these are more than a table.
+        assert names - {name for name, _, _ in found} == {
+            "advertised.listeners",
+            "max.connections.per.ip.overrides",
+            "replica.selector.class",
+        }
+
+    def test_one_that_older_releases_do_not_have(self, client: Any) -> None:
+        line = b"auto.leader.rebalance.enable=true"
+        with refused("BadRequestException") as refusal:
+            make(client, properties=line, KafkaVersions=["3.7.x", "2.8.1"])
+        assert "Key checked against versions: [3.7.x, 2.8.1]" in refusal.message
+        arn = make(client, properties=b"", KafkaVersions=["2.8.1"])
+        with refused("BadRequestException"):
+            client.update_configuration(Arn=arn, ServerProperties=line)
+        make(client, "newer", properties=line, KafkaVersions=["3.7.x"])
+        make(client, "all", properties=line)
 
     def test_base64_of_base64_is_no_property(self, client: Any) -> None:
         assert len(faults(client, b"bnVtLnBhcnRpdGlvbnM9Mw==")) == 1
@@ -192,11 +310,14 @@ class TestProperties:
         express = {"KafkaVersion": "3.9.x", **group(InstanceType="express.m7g.large")}
         with refused("BadRequestException") as refusal:
             create(client, ConfigurationInfo={"Arn": arn, "Revision": 1}, **express)
-        ((name, message),) = [(one["name"], one["errorMessages"]) for one in json.loads(refusal.message)]
-        assert (name, message) == (
-            "min.insync.replicas",
-            ["Key 'min.insync.replicas' is not one that can be configured"],
-        )
+        assert refusal.parameter == "configurationInfo"
+        assert json.loads(refusal.message) == [
+            {
+                "name": "min.insync.replicas",
+                "value": "1",
+                "errorMessages": ["Key 'min.insync.replicas' is not one that Express brokers let be set"],
+            }
+        ]
 
     @pytest.mark.parametrize(
         ("text", "found"),
@@ -212,10 +333,24 @@ class TestProperties:
             (b"a=\\u00e9\\t\\q", {"a": "é\tq"}),
             (b"a=1\r\nb=2\ra=3", {"a": "3", "b": "2"}),
             (b"a=1\\", {"a": "1"}),
+            (b"a=1\\\n# on\nb=2", {"a": "1# on", "b": "2"}),
+            (b"a=1\\\n\nb=2", {"a": "1", "b": "2"}),
+            (b"\\\n# no\na=1", {"a": "1"}),
+            (b"=b", {"": "b"}),
+            (b"a\f=\tb", {"a": "b"}),
+            ("a\xa0=b".encode(), {"a\xa0": "b"}),
+            ("a=\u2003b".encode(), {"a": "\u2003b"}),
+            (b"a=\\ud83d\\ude00", {"a": "\U0001f600"}),
+            (b"a=\\ud83d.", {"a": "\ufffd."}),
         ],
     )
     def test_how_text_is_read(self, text: bytes, found: dict[str, str]) -> None:
         assert parse(text) == found
+
+    def test_an_escape_that_java_does_not_read(self, client: Any) -> None:
+        with refused("BadRequestException") as refusal:
+            make(client, properties=b"a=\\u12g4")
+        assert (refusal.message, refusal.parameter) == ("Malformed \\uxxxx encoding.", "serverProperties")
 
 
 def test_strict_mode_has_quotas(client: Any, service: Any) -> None:
@@ -231,18 +366,3 @@ def test_strict_mode_has_quotas(client: Any, service: Any) -> None:
     with refused("BadRequestException") as refusal:
         make(client, "one-more")
     assert refusal.message == "An account can have 100 configurations at most."
-
-
-def test_a_cluster_is_made_with_one() -> None:
-    with mock_msk("embedded") as msk:
-        cluster = msk.cluster()
-        client = cluster.client
-        made = make(client, properties=b"auto.create.topics.enable=false\nmessage.max.bytes=4000")
-        arn = create(client, ConfigurationInfo={"Arn": made, "Revision": 1})
-        while client.describe_cluster(ClusterArn=arn)["ClusterInfo"]["State"] == "CREATING":
-            pass
-        client.create_topic(ClusterArn=arn, TopicName="small", PartitionCount=1, ReplicationFactor=3)
-        from pytest_msk.aws.kafka.topics import decode_configs
-
-        configs = decode_configs(client.describe_topic(ClusterArn=arn, TopicName="small")["Configs"])
-        assert configs["max.message.bytes"] == "4000"

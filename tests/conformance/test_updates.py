@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from pytest_msk import MskCluster, MskError
+from pytest_msk import MskCluster, MskError, MskUsageError
 from pytest_msk.brokers.admin import ConfigSource
 from pytest_msk.brokers.plane import Brokers
 from pytest_msk.mock import MockMsk
-from tests.docker_engine import require_docker
+from tests.docker_engine import NEWER_VERSION, require_docker
 from tests.leaks import collect_sockets
 
 # kafka-python loses sockets of brokers that refuse it while they restart.
@@ -107,6 +107,18 @@ class TestBrokers:
         apply(cluster, brokers=4)
         assert set(admin.list_topics(timeout=10).brokers) == {1, 2, 3, 4}
 
+    @pytest.mark.parametrize("cluster", [{"brokers": 1}], indirect=True)
+    def test_one_becomes_three(self, cluster: MskCluster) -> None:
+        topic = cluster.create_topic("alone", replication_factor=1)
+        cluster.producer().send(topic, b"1").get(30)
+        apply(cluster, brokers=3)
+        for broker in (1, 2, 3):
+            assert setting(cluster, "default.replication.factor", broker)[0] == "3"
+            assert setting(cluster, "min.insync.replicas", broker)[0] == "2"
+        # One replica is all that this topic has, and enough.
+        cluster.producer(acks="all").send(topic, b"2").get(30)
+        assert [record.value for record in cluster.records(topic)] == [b"1", b"2"]
+
     @pytest.mark.parametrize("cluster", [{"brokers": 5}], indirect=True)
     def test_those_that_hold_nothing_leave(self, cluster: MskCluster) -> None:
         consumer = cluster.consumer(cluster.create_topic("used", replication_factor=1), group_id="mine")
@@ -141,6 +153,13 @@ class TestBrokers:
         with cluster._asked() as admin:
             assert admin.brokers() == [1, 2, 3, 4]
             assert [partition.isr for partition in admin.topic("wide").partitions]
+
+    def test_all_have_to_run(self, cluster: MskCluster) -> None:
+        cluster.stop_broker(2)
+        with pytest.raises(MskError, match="start broker 2 first"):
+            apply(cluster, brokers=4)
+        cluster.start_broker(2)
+        assert len(cluster.brokers) == 3
 
 
 class TestConfiguration:
@@ -187,6 +206,29 @@ class TestConfiguration:
         assert len(cluster.brokers) == 3
         cluster.create_topic("after", 3, replication_factor=3)
 
+    @pytest.mark.parametrize("cluster", [{"kafka_version": NEWER_VERSION}], indirect=True)
+    def test_one_that_brokers_keep_alike_by_themselves(self, cluster: MskCluster) -> None:
+        if cluster.network is not None:
+            require_docker(NEWER_VERSION)
+        assert setting(cluster, "min.insync.replicas")[0] == "2"
+        apply(cluster, configuration={"min.insync.replicas": "1"})
+        for broker in ports(cluster):
+            assert setting(cluster, "min.insync.replicas", broker)[0] == "1"
+
+    def test_what_a_test_leaves_goes_and_what_it_became_stays(self, cluster: MskCluster) -> None:
+        baseline = plane(cluster).baseline()
+        cluster.create_topic("of-the-test")
+        apply(cluster, brokers=4, configuration={"message.max.bytes": "2000"})
+        with cluster._asked() as admin:
+            admin.set_broker_configs(1, {"log.retention.ms": "5000"})
+            admin.set_broker_configs(None, {"log.segment.bytes": "2000000"})
+        plane(cluster).restore(baseline)
+        assert "of-the-test" not in {topic.name for topic in cluster.topics()}
+        assert setting(cluster, "message.max.bytes", 4)[0] == "2000"
+        assert setting(cluster, "log.retention.ms")[0] != "5000"
+        assert setting(cluster, "log.segment.bytes", 4)[0] != "2000000"
+        assert len(cluster.brokers) == 4
+
     def test_going_back(self, cluster: MskCluster) -> None:
         original = setting(cluster, "message.max.bytes"), setting(cluster, "num.partitions")
         apply(cluster, configuration={"message.max.bytes": "2000", "num.partitions": "7"})
@@ -223,6 +265,32 @@ def test_a_reboot_under_load(cluster: MskCluster) -> None:
         for broker in before:
             plane(cluster).reboot(broker)
     assert ports(cluster) == before
+
+
+def test_a_group_reads_on_while_brokers_restart(cluster: MskCluster) -> None:
+    topic = cluster.create_topic("read", 3, replication_factor=3, config={"min.insync.replicas": 2})
+    consumer = cluster.consumer(topic, group_id="readers", consumer_timeout_ms=30_000)
+    producer = cluster.producer(retries=1000, delivery_timeout_ms=120_000)
+
+    def read(*values: bytes) -> None:
+        for value in values:
+            producer.send(topic, value).get(30)
+        left = set(values)
+        while left:
+            left.discard(next(consumer).value)
+        consumer.commit()
+
+    read(b"1", b"2")
+    apply(cluster, configuration={"auto.create.topics.enable": "false"})
+    read(b"3", b"4")
+    plane(cluster).reboot(1)
+    read(b"5", b"6")
+    assert sum(cluster.committed("readers").values()) == 6
+
+
+def test_there_is_no_such_broker_to_reboot(cluster: MskCluster) -> None:
+    with pytest.raises(MskUsageError, match="no broker 4"):
+        plane(cluster).reboot(4)
 
 
 def test_a_cluster_that_is_stopped_does_not_change(msk: MockMsk) -> None:

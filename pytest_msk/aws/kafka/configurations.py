@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from pytest_msk.aws.errors import AwsError, bad_request, conflict
 from pytest_msk.aws.kafka import server_properties
 from pytest_msk.aws.kafka.api import Call, operation
 from pytest_msk.aws.kafka.resources import Resource
-from pytest_msk.aws.kafka.state import Region
+from pytest_msk.aws.kafka.state import Cluster, Region
 from pytest_msk.aws.kafka.versions import Version, find_version
 from pytest_msk.aws.pages import page
 
@@ -45,16 +45,13 @@ class Configuration(Resource):
 
     Attributes:
         revisions: the first is revision 1.
+        description: what CreateConfiguration was given. Those of later revisions are the revisions' own.
         kafka_versions: the versions it is for; empty for all.
     """
 
     revisions: tuple[Revision, ...]
+    description: str = ""
     kafka_versions: tuple[str, ...] = ()
-
-    @property
-    def latest(self) -> Revision:
-        """The last revision."""
-        return self.revisions[-1]
 
 
 def add_revision(region: Region, name: str, properties: Mapping[str, str]) -> tuple[str, int]:
@@ -107,7 +104,7 @@ def create_configuration(call: Call) -> Mapping[str, Any]:
     versions = tuple(call.params.get("KafkaVersions", ()))
     for version in versions:
         find_version(version, strict=region.service.strict, parameter="kafkaVersions")
-    revision = _read_revision(call)
+    revision = _read_revision(call, versions)
     with region.service.changed:
         known = region.resources(Configuration)
         if any(old.name == name for old in known):
@@ -117,6 +114,7 @@ def create_configuration(call: Call) -> Mapping[str, Any]:
         made = Configuration(
             arn=new_arn("configuration", name, region.name, region.account_id),
             revisions=(revision,),
+            description=revision.description,
             kafka_versions=versions,
         )
         region.add(made)
@@ -164,9 +162,9 @@ def list_configuration_revisions(call: Call) -> Mapping[str, Any]:
 @operation("UpdateConfiguration")
 def update_configuration(call: Call) -> Mapping[str, Any]:
     """A new revision, of properties that are given in full. Clusters go on with the revision they have."""
-    configuration = _find(call.region, call.params["Arn"])
-    revision = _read_revision(call)
     with call.region.service.changed:
+        configuration = _find(call.region, call.params["Arn"])
+        revision = _read_revision(call, configuration.kafka_versions)
         if call.region.service.strict and len(configuration.revisions) >= _MOST_REVISIONS:
             raise bad_request(f"A configuration can have {_MOST_REVISIONS} revisions at most.", "arn")
         configuration.revisions = (*configuration.revisions, revision)
@@ -181,7 +179,7 @@ def delete_configuration(call: Call) -> Mapping[str, Any]:
     with region.service.changed:
         configuration = _find(region, call.params["Arn"])
         arn = str(configuration.arn)
-        if arn in {_configuration_arn(cluster.settings) for cluster in region.all_clusters()}:
+        if any(arn in _configurations_of(cluster) for cluster in region.all_clusters()):
             raise bad_request(
                 "Configuration is in use by one or more clusters. Dissociate the configuration from the "
                 "clusters.",
@@ -191,10 +189,10 @@ def delete_configuration(call: Call) -> Mapping[str, Any]:
     return {"Arn": arn, "State": "DELETING"}
 
 
-def _read_revision(call: Call) -> Revision:
+def _read_revision(call: Call, kafka_versions: Sequence[str]) -> Revision:
     content: bytes = call.params["ServerProperties"]
     properties = server_properties.parse(content)
-    server_properties.check(properties)
+    server_properties.check(properties, [find_version(name, strict=False) for name in kafka_versions])
     return Revision(content, MappingProxyType(properties), call.params.get("Description", ""))
 
 
@@ -213,6 +211,7 @@ def _find(region: Region, arn: str) -> Configuration:
 def _revision(configuration: Configuration, number: int) -> Revision:
     latest = len(configuration.revisions)
     if not 1 <= number <= latest:
+        # AWS may answer NotFoundException; that is not public.
         raise bad_request(
             f"Configuration {configuration.name} has no revision {number}; its latest is {latest}.",
             "revision",
@@ -220,8 +219,11 @@ def _revision(configuration: Configuration, number: int) -> Revision:
     return configuration.revisions[number - 1]
 
 
-def _configuration_arn(settings: Mapping[str, Any]) -> str | None:
-    found: str | None = settings.get("CurrentBrokerSoftwareInfo", {}).get("ConfigurationArn")
+def _configurations_of(cluster: Cluster) -> set[str | None]:
+    """The ARNs of the configuration that a cluster has, and of the one that it is being given."""
+    found = {cluster.settings.get("CurrentBrokerSoftwareInfo", {}).get("ConfigurationArn")}
+    if cluster.active_operation:
+        found.add(cluster.active_operation.target.get("ConfigurationInfo", {}).get("Arn"))
     return found
 
 
@@ -229,7 +231,7 @@ def _describe(configuration: Configuration) -> dict[str, Any]:
     return {
         "Arn": str(configuration.arn),
         "CreationTime": configuration.creation_time,
-        "Description": configuration.latest.description,
+        "Description": configuration.description,
         "KafkaVersions": list(configuration.kafka_versions),
         "LatestRevision": _summary(configuration, len(configuration.revisions)),
         "Name": configuration.name,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_msk.aws.errors import bad_request
+from pytest_msk.aws.errors import AwsError, bad_request
+from pytest_msk.aws.kafka.versions import LISTED, Version
 
 
 def _names(text: str) -> frozenset[str]:
@@ -58,16 +59,32 @@ EXPRESS = _names(
 _RANGES: Mapping[str, tuple[int, int | None]] = {
     "log.cleaner.max.compaction.lag.ms": (86_400_000, None),
     "replica.lag.time.max.ms": (10_000, 30_000),
+    "socket.receive.buffer.bytes": (-1, None),
+    "socket.send.buffer.bytes": (-1, None),
     "zookeeper.session.timeout.ms": (6_000, 18_000),
 }
 """Where MSK is stricter than Kafka: the least and the greatest value."""
+
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "allow.everyone.if.no.acl.found": ("true", "false"),
+    "remote.log.msk.disable.policy": ("Delete",),
+}
+"""The values, in any case, of what Kafka's own table of settings does not have."""
+
+_SINCE: Mapping[str, tuple[int, int]] = {"auto.leader.rebalance.enable": (3, 0)}
+"""What a configuration for older releases may not set. AWS does not say when that changed: it was refused
+for 2.2.1, and is in the default configuration today."""
 
 _NEWEST_WITH_ALL = (3, 9, 2)
 """The newest Kafka release that still knows whatever the lists name, and so the values' types."""
 
 _COMMENTS = ("#", "!")
-_SEPARATOR = re.compile(r"(?P<name>(?:\\.|[^\\=:\s])*)(?:\s*[=:]\s*|\s+|$)(?P<value>.*)", re.DOTALL)
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_BLANKS = " \t\f"
+_SEPARATOR = re.compile(
+    rf"(?P<name>(?:\\.|[^\\=:{_BLANKS}])*)(?:[{_BLANKS}]*[=:][{_BLANKS}]*|[{_BLANKS}]+|$)(?P<value>.*)",
+    re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|(?P<bad>u)|(?P<other>.))", re.DOTALL)
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 
 
@@ -75,7 +92,7 @@ def parse(content: bytes) -> dict[str, str]:
     """Name to value, as ``java.util.Properties`` reads it: the last of a name counts.
 
     Raises:
-        AwsError: BadRequestException: it is no text.
+        AwsError: BadRequestException: it is no text, or has an escape that Java does not read.
     """
     try:
         text = content.decode()
@@ -84,65 +101,89 @@ def parse(content: bytes) -> dict[str, str]:
     return dict(_entries(text))
 
 
-def check(properties: Mapping[str, str]) -> None:
+def check(properties: Mapping[str, str], versions: Sequence[Version] = ()) -> None:
     """Refuse what neither Standard nor Express brokers may be configured with.
 
+    Args:
+        properties: name to value.
+        versions: the versions that they are for; none for all of MSK's.
+
     Raises:
-        AwsError: BadRequestException, whose message is a JSON array with an element for each bad line.
+        AwsError: BadRequestException, whose message is a JSON array with an element for each bad property.
     """
-    _check(properties, STANDARD | EXPRESS)
+    checked = ", ".join(version.name for version in versions or LISTED)
+    unsupported = (
+        f"is not supported by at least one Apache Kafka version. Key checked against versions: [{checked}]"
+    )
+    oldest = min((version.release for version in versions), default=None)
+
+    def fault(name: str, value: str) -> str | None:
+        if name not in STANDARD | EXPRESS or (oldest and oldest < _SINCE.get(name, oldest)):
+            return unsupported
+        return _fault_of_value(name, value)
+
+    faults = {name: found for name, value in properties.items() if (found := fault(name, value))}
+    if faults:
+        raise _refusal(properties, faults, "serverProperties")
 
 
 def check_express(properties: Mapping[str, str]) -> None:
-    """Refuse what Express brokers may not be configured with.
+    """Refuse what a cluster of Express brokers may not be configured with.
 
     Raises:
-        AwsError: as `check`.
+        AwsError: as `check`. AWS's text for this is not public.
     """
-    _check(properties, EXPRESS)
+    faults = {
+        name: "is not one that Express brokers let be set" for name in properties if name not in EXPRESS
+    }
+    if faults:
+        raise _refusal(properties, faults, "configurationInfo")
 
 
-def _check(properties: Mapping[str, str], allowed: frozenset[str]) -> None:
-    refused = [
-        {"name": name, "value": value, "errorMessages": [f"Key '{name}' {fault}"]}
-        for name, value in properties.items()
-        if (fault := _fault(name, value, allowed))
-    ]
-    if refused:
-        raise bad_request(json.dumps(refused), "serverProperties")
+def _refusal(properties: Mapping[str, str], faults: Mapping[str, str], parameter: str) -> AwsError:
+    """The refusal of some properties, by name, with the JSON laid out as AWS has it."""
+    elements = []
+    for name, fault in faults.items():
+        message = f"Key '{name}' {fault}"
+        elements.append(
+            f'{{\n  "name" : {_json(name)},\n  "value" : {_json(properties[name])},\n'
+            f'  "errorMessages" : [ {_json(message)} ]\n}}'
+        )
+    return bad_request(f"[ {', '.join(elements)} ]", parameter)
 
 
-def _fault(name: str, value: str, allowed: frozenset[str]) -> str | None:
-    if name not in allowed:
-        return "is not one that can be configured"
-    return _fault_of_value(name, value) or _fault_of_range(name, value)
+def _json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _fault_of_value(name: str, value: str) -> str | None:
-    """What Kafka itself has against a value; nothing where a setting is MSK's own."""
+    """What Kafka or MSK has against a value. AWS's texts for it are not public."""
+    why = _fault_of_word(name, value) if name in _WORDS else _fault_of_setting(name, value)
+    return f"cannot have the value '{value}': {why}" if why else None
+
+
+def _fault_of_word(name: str, value: str) -> str | None:
+    words = _WORDS[name]
+    known = value.strip().lower() in {word.lower() for word in words}
+    return None if known else f"Value must be {' or '.join(words)}"
+
+
+def _fault_of_setting(name: str, value: str) -> str | None:
     # Reading the table takes milliseconds that few users of the API need to spend.
     from pytest_msk.brokers.embedded.config_definitions import definitions
     from pytest_msk.brokers.embedded.config_values import parsed
     from pytest_msk.brokers.wire.errors import KafkaError
 
-    setting = definitions(_NEWEST_WITH_ALL).broker.get(name)
-    if setting is None:
-        return None
     try:
-        parsed(setting, value)
-    except KafkaError:
-        kind = "one of its values" if setting.kind in {"string", "list"} else f"a valid {setting.kind}"
-        return f"has the value '{value}', which is not {kind}"
+        number = parsed(definitions(_NEWEST_WITH_ALL).broker[name], value)
+    except KafkaError as error:
+        return str(error.message).partition(f"for configuration {name}: ")[2]
+    least, most = _RANGES.get(name, (None, None))
+    if least is not None and number < least:
+        return f"Value must be at least {least}"
+    if most is not None and number > most:
+        return f"Value must be no more than {most}"
     return None
-
-
-def _fault_of_range(name: str, value: str) -> str | None:
-    if name not in _RANGES:
-        return None
-    least, most = _RANGES[name]
-    if least <= int(value) and (most is None or int(value) <= most):
-        return None
-    return f"must be {least} or more" if most is None else f"must be from {least} to {most}"
 
 
 def _entries(text: str) -> Iterator[tuple[str, str]]:
@@ -156,7 +197,7 @@ def _logical_lines(text: str) -> Iterator[str]:
     """Lines without blanks before them, comments and empty ones left out, continued ones put together."""
     continued = ""
     for natural in re.split(r"\r\n|\r|\n", text):
-        line = natural.lstrip(" \t\f")
+        line = natural.lstrip(_BLANKS)
         if not continued and (not line or line.startswith(_COMMENTS)):
             continue
         continued += line
@@ -175,7 +216,11 @@ def _goes_on(line: str) -> bool:
 
 def _unescaped(text: str) -> str:
     def character(match: re.Match[str]) -> str:
-        code = match[1]
-        return chr(int(code[1:], 16)) if len(code) > 1 else _CONTROLS.get(code, code)
+        if match["bad"]:
+            raise bad_request("Malformed \\uxxxx encoding.", "serverProperties")
+        if match["code"]:
+            return chr(int(match["code"], 16))
+        return _CONTROLS.get(match["other"], match["other"])
 
-    return _ESCAPE.sub(character, text)
+    # Java's characters are UTF-16: two escapes may be one character, and half of one is none.
+    return _ESCAPE.sub(character, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -30,7 +30,7 @@ def api_versions(request: Request) -> Message:
             Message(name=name, min_version=feature.lowest, max_version=feature.highest)
             for name, feature in features(release).items()
         ],
-        finalized_features_epoch=0,
+        finalized_features_epoch=request.cluster.features_epoch,
         finalized_features=[
             Message(name=name, min_version_level=feature.level, max_version_level=feature.level)
             for name, feature in request.cluster.features.items()

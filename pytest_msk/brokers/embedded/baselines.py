@@ -24,7 +24,7 @@ def taken(cluster: Cluster, faults: Faults) -> Baseline:
             for group in cluster.groups.groups.values()
             for partition, offset in group.offsets
         },
-        configs=cluster.configs.dynamic(),
+        configs=cluster.configs.set_by_clients(),
         quotas=cluster.quotas.all(),
         scram_users=frozenset(cluster.scram_credentials.by_user),
         faults=frozenset(faults.numbers()),

@@ -18,6 +18,7 @@ from pytest_msk.brokers.embedded.groups.coordinator import Groups
 from pytest_msk.brokers.embedded.quotas import Quotas
 from pytest_msk.brokers.embedded.registration import NO_LEADER, Election
 from pytest_msk.brokers.embedded.replicas import Partition
+from pytest_msk.brokers.embedded.scram_credentials import ScramCredentials
 from pytest_msk.brokers.embedded.topics import Topics, random_id
 from pytest_msk.brokers.embedded.transactions import Transactions
 from pytest_msk.brokers.plane import Endpoint
@@ -79,6 +80,7 @@ class Cluster:
     Attributes:
         release: the release of Apache Kafka that it behaves as.
         features: by name, the levels of the features of that release.
+        features_epoch: grows whenever these change, so that clients know which are the newest (KIP-584).
         random: what leaves things to chance; the same for every cluster of a name.
     """
 
@@ -88,6 +90,7 @@ class Cluster:
         self.id = cluster_id or base64.urlsafe_b64encode(random_id().bytes).decode().rstrip("=")
         self.release = versions.release(spec.kafka_version)
         self.features = features(self.release)
+        self.features_epoch = 0
         self.random = Random(spec.name)  # noqa: S311 - nothing is kept secret by it
         self._epochs = 0
         self.brokers: dict[int, Broker] = {}
@@ -97,6 +100,7 @@ class Cluster:
         self.controller = Controller(self)
         self.topics = Topics(self)
         self.quotas = Quotas()
+        self.scram_credentials = ScramCredentials()
         self.groups = Groups(self)
         self.transactions = Transactions(self)
 
@@ -236,7 +240,7 @@ class Cluster:
             raise MskUsageError(f"Broker {broker_id} is the last of cluster {self.spec.name}.")
         self.controller.fence(broker)
         broker.alive = False
-        self.configs.replace("broker", str(broker_id), {})
+        self.configs.forget_broker(broker_id)
         del self.brokers[broker_id]
 
     def check_upgrade(self, release: Release) -> None:
@@ -260,6 +264,7 @@ class Cluster:
             return
         self.release = release
         self.features = features(release)
+        self.features_epoch += 1
         for partition in self.topics.partitions():
             partition.log.upgraded()
         self.configs.upgrade(spec)

@@ -85,7 +85,6 @@ class Configs:
         self.definitions = definitions(cluster.release)
         self.on_change: list[Callable[[ResourceKind, str], None]] = []
         self._cluster = cluster
-        self._first_size = cluster.spec.brokers
         self._static = self.checked(cluster.spec, cluster.release)
         self._static_of: dict[int, Overrides] = {}
         self._set: dict[ResourceKind, dict[str, dict[str, str]]] = {
@@ -257,6 +256,11 @@ class Configs:
             self._set[kind].pop(name, None)
         self._changed(kind, name)
 
+    def forget_broker(self, broker_id: int) -> None:
+        """Have no settings of a broker that leaves: another one may come to have its id."""
+        self._static_of.pop(broker_id, None)
+        self.replace("broker", str(broker_id), {})
+
     def set_topic(self, topic: Topic, overrides: Overrides) -> None:
         """Set all that a topic overrides, unchecked."""
         topic.configs = dict(overrides)
@@ -278,13 +282,24 @@ class Configs:
             for name, found in names.items()
         }
 
-    def restore(self, dynamic: Mapping[str, Overrides]) -> None:
-        """Set all back to what `dynamic` gave once."""
-        for kind, known in self._set.items():
-            wanted = {name: found for key, found in dynamic.items() if (name := _name(kind, key)) is not None}
-            for name in {**known, **wanted}:
-                if known.get(name, {}) != wanted.get(name, {}):
-                    self.replace(kind, name, wanted.get(name, {}))
+    def set_by_clients(self) -> Mapping[str, Overrides]:
+        """As `dynamic`, without what the brokers wrote down themselves."""
+        found = dict(self.dynamic())
+        if self._min_in_sync_is_agreed:
+            of_all = found.pop(ALL_BROKERS)
+            if others := {name: of_all[name] for name in of_all if name != MIN_IN_SYNC}:
+                found[ALL_BROKERS] = others
+        return found
+
+    def restore(self, before: Mapping[str, Overrides]) -> None:
+        """Set all back to what `set_by_clients` gave once, but for brokers that have left."""
+        now = self.set_by_clients()
+        for key in {**now, **before}:
+            kind, name = _resource(key)
+            wanted = before.get(key, {}) if self._is_there(kind, name) else {}
+            if now.get(key, {}) != wanted:
+                self.replace(kind, name, wanted)
+        self._agree_on_min_in_sync()
 
     def restart(self, spec: ClusterSpec, broker_id: int | None = None) -> None:
         """Have brokers go on as if they had started anew with another configuration.
@@ -298,6 +313,7 @@ class Configs:
         """
         static = self.checked(spec, self._cluster.release)
         if broker_id is None:
+            self._drop_agreed_min_in_sync()
             self._static = static
             self._static_of.clear()
             restarted = list(self._cluster.brokers)
@@ -306,12 +322,12 @@ class Configs:
             restarted = [broker_id]
         for each in restarted:
             self._changed("broker", str(each))
+        self._agree_on_min_in_sync()
 
     def upgrade(self, spec: ClusterSpec) -> None:
         """Go on with the settings of the cluster's release, which is a newer one."""
         self.definitions = definitions(self._cluster.release)
         self.restart(spec)
-        self._agree_on_min_in_sync()
 
     def needs_restart(self, spec: ClusterSpec) -> bool:
         """Whether brokers take over another configuration only when they start anew."""
@@ -323,14 +339,10 @@ class Configs:
     def checked(self, spec: ClusterSpec, release: Release) -> Overrides:
         """The ``server.properties`` of a spec's brokers.
 
-        Defaults that go by the number of brokers are those of the first start, as far as there still are as
-        many: on MSK, too, they do not change because brokers join.
-
         Raises:
             BrokerStartError: no broker of that release would start with it.
         """
-        size = min(self._first_size, spec.brokers)
-        static = {**broker_defaults(spec.changed(brokers=size)), **spec.configuration}
+        static = {**broker_defaults(spec), **spec.configuration}
         if not spec.configuration:
             return static
         known = definitions(release).broker
@@ -361,11 +373,34 @@ class Configs:
 
     def _agree_on_min_in_sync(self) -> None:
         """Write the setting down, so that no broker can disagree, where the feature wants that (KIP-966)."""
+        if not self.guards_min_in_sync:
+            return
+        for name, own in list(self._set["broker"].items()):
+            if name != ALL_BROKERS and MIN_IN_SYNC in own:
+                self.replace("broker", name, {key: own[key] for key in own if key != MIN_IN_SYNC})
         of_all = self._set["broker"].get(ALL_BROKERS, {})
-        if self.guards_min_in_sync and MIN_IN_SYNC not in of_all:
-            default = self._parse(self._static, MIN_IN_SYNC)
-            self._set["broker"][ALL_BROKERS] = {**of_all, MIN_IN_SYNC: str(default)}
+        if MIN_IN_SYNC not in of_all:
+            self._set["broker"][ALL_BROKERS] = {**of_all, MIN_IN_SYNC: self._static_min_in_sync}
             self._changed("broker", ALL_BROKERS)
+
+    def _drop_agreed_min_in_sync(self) -> None:
+        """Forget what was written down, where no client has set another: there is a new value to agree on."""
+        if self._min_in_sync_is_agreed:
+            del self._set["broker"][ALL_BROKERS][MIN_IN_SYNC]
+
+    @property
+    def _min_in_sync_is_agreed(self) -> bool:
+        """Whether the setting of all brokers is the one that `_agree_on_min_in_sync` wrote, or the same."""
+        written = self._set["broker"].get(ALL_BROKERS, {}).get(MIN_IN_SYNC)
+        return self.guards_min_in_sync and written == self._static_min_in_sync
+
+    @property
+    def _static_min_in_sync(self) -> str:
+        return str(self._parse(self._static, MIN_IN_SYNC))
+
+    def _is_there(self, kind: ResourceKind, name: str) -> bool:
+        """Whether a resource can have settings: a broker that has left cannot."""
+        return kind != "broker" or name == ALL_BROKERS or int(name) in self._cluster.brokers
 
     def _own(self, broker: Broker) -> Overrides:
         """What makes a broker the one that it is; none of it is the configuration's to say."""
@@ -451,9 +486,9 @@ def _key(kind: ResourceKind, name: str) -> str:
     return name if kind == "broker" else f"{kind} {name}"
 
 
-def _name(kind: ResourceKind, key: str) -> str | None:
-    """The name of a resource of a kind by `_key`; None for a key of another kind."""
+def _resource(key: str) -> tuple[ResourceKind, str]:
+    """The resource that `_key` made a key of."""
     start, space, name = key.partition(" ")
-    if kind == "broker":
-        return None if space else key
-    return name if space and start == kind else None
+    if not space:
+        return "broker", key
+    return ("group" if start == "group" else "client-metrics"), name

@@ -31,7 +31,13 @@ class Clusters:
         return number
 
     def call(self, number: int, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a method of a cluster; what it returns may be to await."""
+        """Call a method of a cluster; what it returns may be to await.
+
+        Raises:
+            MskError: the cluster was stopped.
+        """
+        if number not in self._clusters:
+            raise MskError("The cluster was stopped.")
         return getattr(self._clusters[number], method)(*args, **kwargs)
 
     def stop(self, number: int) -> None:

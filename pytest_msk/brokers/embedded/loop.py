@@ -14,6 +14,9 @@ from pytest_msk.brokers.clock import real_monotonic
 _LARGEST_BLOCK = 31 << 20
 """Bytes just below the largest block that glibc's threshold for mapping can grow to."""
 
+_TURNS_TO_CLOSE = 5
+"""Turns of the loop until a connection is gone that was accepted, and broken, a moment ago."""
+
 
 class _Loop(asyncio.SelectorEventLoop):
     """A loop whose timers go on when a test freezes time."""
@@ -47,9 +50,16 @@ class BrokerThread:
 
     def end(self) -> None:
         """Stop the loop and return when the thread has ended."""
+        asyncio.run_coroutine_threadsafe(_settle(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
+
+
+async def _settle() -> None:
+    """Let what was closed be gone."""
+    for _ in range(_TURNS_TO_CLOSE):
+        await asyncio.sleep(0)
 
 
 class _Shared:

@@ -104,6 +104,7 @@ class EmbeddedBrokers:
         self._brokers: tuple[Broker, ...] = ()
         self._stopped = False
         self._lock = threading.Lock()
+        self._changing = threading.Lock()
 
     @property
     def brokers(self) -> Sequence[Broker]:
@@ -130,34 +131,43 @@ class EmbeddedBrokers:
                 raise BrokerStartError(f"Cluster {self._spec.name!r} did not start: {error}") from error
 
     def stop(self) -> None:
-        """Stop all brokers, and give back their ports."""
+        """Stop all brokers, and give back their ports. A change that goes on ends, and raises."""
         with self._lock:
             self._stopped = True
             self._brokers = ()
             host, self._host = self._host, None
             if host is not None and not host.inherited:
                 host.call("stop", self._number)
+                with self._changing:
+                    self._brokers = ()
         self._on_stopped(self)
 
     def apply(self, spec: ClusterSpec) -> None:
         """Make the brokers what a spec says.
 
         Raises:
-            MskUsageError: the Kafka version is older than theirs, or there are no brokers of it.
-            BrokerStartError: no broker would start with the configuration, or there is no port for a new one.
-            MskError: a broker that is to leave holds replicas, or the cluster does not run.
+            MskUsageError: the Kafka version is older than theirs, or there are no brokers of it, or a broker
+                that is to leave holds replicas.
+            BrokerStartError: no broker would start with the configuration, or there is no port for one.
+            MskError: a broker is stopped, or the cluster does not run any more.
         """
-        with self._lock:
+        with self._changing:
             try:
-                self._brokers = tuple(self.call("apply", spec))
+                brokers = tuple(self._change("apply", spec))
             except OSError as error:
                 raise BrokerStartError(f"Cluster {self._spec.name!r} did not change: {error}") from error
-            self._spec = spec
+            if self._stopped:
+                raise self._not_running()
+            self._brokers, self._spec = brokers, spec
 
     def reboot(self, broker_id: int) -> None:
-        """Restart one broker; it keeps its port and its data."""
-        self.stop_broker(broker_id)
-        self.start_broker(broker_id)
+        """Restart one broker; it keeps its port and its data.
+
+        Raises:
+            MskUsageError: there is no such broker.
+        """
+        with self._changing:
+            self._change("reboot", broker_id)
 
     def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
         """Stop one broker; it keeps its port and its data.
@@ -165,7 +175,8 @@ class EmbeddedBrokers:
         Raises:
             MskUsageError: there is no such broker.
         """
-        self.call("stop_broker", broker_id, graceful=graceful)
+        with self._changing:
+            self._change("stop_broker", broker_id, graceful=graceful)
 
     def start_broker(self, broker_id: int) -> None:
         """Start a broker that was stopped.
@@ -173,7 +184,8 @@ class EmbeddedBrokers:
         Raises:
             MskUsageError: there is no such broker.
         """
-        self.call("start_broker", broker_id)
+        with self._changing:
+            self._change("start_broker", broker_id)
 
     def logs(self, lines: int = 50) -> Mapping[int, str]:
         """The last requests of each broker, by broker id."""
@@ -202,5 +214,14 @@ class EmbeddedBrokers:
         """
         host = self._host
         if host is None:
-            raise MskError(f"Cluster {self._spec.name!r} does not run.")
+            raise self._not_running()
         return host.call("call", self._number, method, *args, **kwargs)
+
+    def _change(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """As `call`, once all brokers have started."""
+        if not self._brokers:
+            raise self._not_running()
+        return self.call(method, *args, **kwargs)
+
+    def _not_running(self) -> MskError:
+        return MskError(f"Cluster {self._spec.name!r} does not run.")

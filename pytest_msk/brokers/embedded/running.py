@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pytest_msk.brokers import versions
@@ -18,6 +19,7 @@ from pytest_msk.brokers.embedded.journal import Journal, SeenRequest
 from pytest_msk.brokers.embedded.listener import Listener
 from pytest_msk.brokers.embedded.vacating import check_empty, vacate
 from pytest_msk.brokers.plane import Broker
+from pytest_msk.errors import MskError, MskUsageError
 from pytest_msk.spec import CLIENT_LISTENERS, ClusterSpec
 from pytest_msk.spec import Listener as ListenerName
 
@@ -38,77 +40,131 @@ class RunningCluster:
         self.cluster = Cluster(spec, clock)
         self._faults = Faults(clock)
         self._listeners: dict[int, Listener] = {}
+        self._stopped = False
 
     async def start(self) -> Sequence[Broker]:
         """Let clients in; returns the brokers as the seam knows them."""
         for broker in self.cluster.brokers.values():
             self._listen(broker)
-        for listener in self._listeners.values():
-            await listener.open()
+        for broker_id in self._listeners:
+            await self._open(broker_id)
         return self._seen()
 
     async def apply(self, spec: ClusterSpec) -> Sequence[Broker]:
         """Become what another spec says; returns the brokers that there are then.
 
         Brokers restart one after the other, where the release is another or a setting changes that Kafka
-        takes over at a start alone.
+        takes over at a start alone. Where that fails they become what they were, as far as they can.
 
         Raises:
-            MskUsageError: the release is an older one.
+            MskUsageError: the release is an older one, or a broker that is to leave holds replicas.
             BrokerStartError: no broker would start with the configuration.
-            MskError: a broker that is to leave holds replicas.
-            OSError: there is no port for a new one.
+            MskError: a broker is stopped, or `stop` came first.
+            OSError: there is no port for a broker.
         """
         cluster = self.cluster
+        if spec == cluster.spec:
+            return self._seen()
+        self._check_change(spec)
         release = versions.release(spec.kafka_version)
-        leaving = range(spec.brokers + 1, cluster.spec.brokers + 1)
-        cluster.check_upgrade(release)
-        cluster.configs.checked(spec, release)
-        check_empty(cluster, leaving)
-        await self._join(range(cluster.spec.brokers + 1, spec.brokers + 1))
-        vacate(cluster, leaving)
-        for broker_id in leaving:
-            cluster.remove_broker(broker_id)
-            self._listeners.pop(broker_id).release()
-        if release != cluster.release or cluster.configs.needs_restart(spec):
-            await self._roll(spec)
-        cluster.become(spec)
+        staying = [broker for broker in cluster.brokers.values() if broker.id <= spec.brokers]
+        leaving = range(spec.brokers + 1, len(cluster.brokers) + 1)
+        rolls = release != cluster.release or cluster.configs.needs_restart(spec)
+        joined = self._join(range(len(cluster.brokers) + 1, spec.brokers + 1), spec)
+        rolled: list[ClusterBroker] = []
+        try:
+            for broker in joined:
+                await self._open(broker.id)
+            for broker in staying if rolls else ():
+                rolled.append(broker)
+                await self._restart(broker, spec)
+            check_empty(cluster, leaving)
+            vacate(cluster, leaving)
+        except Exception:
+            if not self._stopped:
+                await self._take_back(joined, rolled)
+            raise
+        self._remove(leaving)
         for broker in cluster.brokers.values():
-            broker.endpoints = dict.fromkeys(self._names(), self._listeners[broker.id].endpoint)
+            broker.endpoints = dict.fromkeys(_names(spec), self._listeners[broker.id].endpoint)
+        cluster.become(spec)
         return self._seen()
 
-    def _listen(self, broker: ClusterBroker) -> Listener:
+    async def reboot(self, broker_id: int) -> None:
+        """Restart one broker; one that is stopped starts."""
+        self.stop_broker(broker_id)
+        await self.start_broker(broker_id)
+
+    def _check_change(self, spec: ClusterSpec) -> None:
+        """Find out what is against a change, before anything is changed."""
+        cluster = self.cluster
+        if spec.brokers < 1:
+            raise MskUsageError(f"Cluster {spec.name!r} cannot have {spec.brokers} brokers.")
+        release = versions.release(spec.kafka_version)
+        cluster.check_upgrade(release)
+        cluster.configs.checked(spec, release)
+        if stopped := [broker.id for broker in cluster.brokers.values() if not broker.alive]:
+            raise MskError(
+                f"Cluster {spec.name!r} cannot be updated while not all of its brokers run: start broker "
+                f"{', '.join(map(str, stopped))} first."
+            )
+        check_empty(cluster, range(spec.brokers + 1, len(cluster.brokers) + 1))
+
+    def _listen(self, broker: ClusterBroker) -> None:
         """Give a broker a port, which is not open yet."""
         dispatcher = Dispatcher(broker, "internal", self._journal, self._faults)
         listener = self._listeners[broker.id] = Listener(dispatcher.serve)
-        broker.endpoints = dict.fromkeys(self._names(), listener.endpoint)
-        return listener
+        broker.endpoints = dict.fromkeys(_names(self.cluster.spec), listener.endpoint)
 
-    async def _join(self, ids: Iterable[int]) -> None:
-        """Have more brokers; where one gets no port, none."""
-        joined = []
+    async def _open(self, broker_id: int) -> None:
+        """Let a broker's clients in."""
+        await self._listeners[broker_id].open()
+        if self._stopped:  # meanwhile
+            raise self._was_stopped()
+
+    def _join(self, ids: Iterable[int], spec: ClusterSpec) -> Sequence[ClusterBroker]:
+        """Have more brokers, which are what they are to be from the start; where one gets no port, none."""
+        joined: list[ClusterBroker] = []
         try:
             for broker_id in ids:
-                joined.append(broker_id)
-                await self._listen(self.cluster.add_broker(broker_id)).open()
+                joined.append(self.cluster.add_broker(broker_id))
+                self._listen(joined[-1])
+                self._change(joined[-1], spec)
         except OSError:
-            for broker_id in joined:
-                self.cluster.remove_broker(broker_id)
-                if broker_id in self._listeners:
-                    self._listeners.pop(broker_id).release()
+            self._remove(broker.id for broker in joined)
             raise
+        return joined
 
-    async def _roll(self, spec: ClusterSpec) -> None:
-        """Restart the brokers, one at a time; those that are stopped are to start as what they become."""
-        release = versions.release(spec.kafka_version)
-        for broker in list(self.cluster.brokers.values()):
-            was_alive = broker.alive
-            self.stop_broker(broker.id)
-            broker.release = release
-            if release == self.cluster.release:
-                self.cluster.configs.restart(spec, broker.id)
-            if was_alive:
-                await self.start_broker(broker.id)
+    def _remove(self, ids: Iterable[int]) -> None:
+        """Have brokers leave that hold nothing."""
+        for broker_id in ids:
+            self.cluster.remove_broker(broker_id)
+            if broker_id in self._listeners:
+                self._listeners.pop(broker_id).release()
+
+    async def _restart(self, broker: ClusterBroker, spec: ClusterSpec) -> None:
+        """Restart a broker as what a spec says; it is in sync when that returns."""
+        self.stop_broker(broker.id)
+        self._change(broker, spec)
+        await self.start_broker(broker.id)
+
+    def _change(self, broker: ClusterBroker, spec: ClusterSpec) -> None:
+        """Have a broker be what a spec says, but for what a whole cluster agrees on."""
+        broker.release = versions.release(spec.kafka_version)
+        if broker.release == self.cluster.release:
+            self.cluster.configs.restart(spec, broker.id)
+
+    async def _take_back(self, joined: Sequence[ClusterBroker], rolled: Sequence[ClusterBroker]) -> None:
+        """Make the brokers what they were: as the spec says that the cluster still has."""
+        for broker in reversed(rolled):
+            with suppress(OSError):  # which made the change fail: that broker stays stopped
+                await self._restart(broker, self.cluster.spec)
+        # A client may have made a topic on those that joined.
+        vacate(self.cluster, [broker.id for broker in joined])
+        self._remove(broker.id for broker in joined)
+
+    def _was_stopped(self) -> MskError:
+        return MskError(f"Cluster {self.cluster.spec.name!r} was stopped.")
 
     def _seen(self) -> Sequence[Broker]:
         """The brokers as the seam knows them."""
@@ -117,6 +173,7 @@ class RunningCluster:
 
     def stop(self) -> None:
         """End every connection and give back every port."""
+        self._stopped = True
         for listener in self._listeners.values():
             listener.release()
         self.cluster.close()
@@ -140,7 +197,11 @@ class RunningCluster:
         """Start a stopped broker again."""
         if not self.cluster.broker(broker_id).alive:
             self.cluster.start_broker(broker_id)
-            await self._listeners[broker_id].open()
+            try:
+                await self._open(broker_id)
+            except OSError:
+                self.cluster.stop_broker(broker_id)
+                raise
 
     def add_fault(self, fault: Fault) -> int:
         """Have something go wrong from now on; returns its number.
@@ -194,9 +255,11 @@ class RunningCluster:
             for broker in self.cluster.brokers
         }
 
-    def _names(self) -> Sequence[ListenerName]:
-        wanted = self.cluster.spec.listeners
-        return ["internal", *(name for name in CLIENT_LISTENERS if name in wanted and name in _SERVED)]
+
+def _names(spec: ClusterSpec) -> Sequence[ListenerName]:
+    """The listeners that are open."""
+    wanted = spec.listeners
+    return ["internal", *(name for name in CLIENT_LISTENERS if name in wanted and name in _SERVED)]
 
 
 def _line(request: SeenRequest) -> str:

@@ -3,157 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from pytest_msk.brokers import versions
-from pytest_msk.brokers.admin import Admin
 from pytest_msk.brokers.embedded.config_definitions import definitions
 from pytest_msk.brokers.embedded.listener import Listener
 from pytest_msk.brokers.embedded.plane import EmbeddedBrokers, EmbeddedPlane
 from pytest_msk.brokers.embedded.running import RunningCluster
-from pytest_msk.brokers.wire.client import Connection
-from pytest_msk.brokers.wire.message import Message
 from pytest_msk.errors import BrokerStartError, MskError, MskUsageError
 from pytest_msk.spec import ClusterSpec
-from tests.brokers.embedded.test_server import is_closed, until
-
-ClusterOf = Callable[..., EmbeddedBrokers]
-READ_ONLY = {"auto.create.topics.enable": "false"}
-OLDEST, NEWEST = "3.7.1", "4.3.1"
-
-
-@pytest.fixture(params=["thread", "process"])
-def hosted(request: pytest.FixtureRequest) -> Iterator[ClusterOf]:
-    """Makes clusters in this process, and in one of their own."""
-    plane = EmbeddedPlane(process=request.param == "process")
-
-    def make(**spec: Any) -> EmbeddedBrokers:
-        cluster = plane.brokers(ClusterSpec("hosted", **spec), "arn")
-        cluster.start()
-        return cluster
-
-    yield make
-    plane.close()
-
-
-def change(cluster: EmbeddedBrokers, **changes: Any) -> None:
-    cluster.apply(cluster._spec.changed(**changes))
-
-
-def bootstrap(cluster: EmbeddedBrokers) -> str:
-    return ",".join(str(broker.endpoints["internal"]) for broker in cluster.brokers)
-
-
-@contextmanager
-def admin(cluster: EmbeddedBrokers) -> Iterator[Admin]:
-    with Admin(bootstrap(cluster)) as found:
-        yield found
-
-
-def settings(cluster: EmbeddedBrokers, name: str) -> set[tuple[str, str]]:
-    """Value and source of a setting, of all brokers."""
-    with admin(cluster) as asked:
-        found = [asked.describe_broker_configs(broker.id)[name] for broker in cluster.brokers]
-    return {(config.value, config.source) for config in found}
-
-
-def replicas(cluster: EmbeddedBrokers, topic: str) -> list[Sequence[int]]:
-    with admin(cluster) as asked:
-        return [partition.replicas for partition in asked.topic(topic).partitions]
-
-
-@contextmanager
-def connections(cluster: EmbeddedBrokers) -> Iterator[Mapping[int, socket.socket]]:
-    """A connection to each broker."""
-    opened = {
-        broker.id: socket.create_connection((broker.host, broker.port), timeout=10)
-        for broker in cluster.brokers
-    }
-    yield opened
-    for connection in opened.values():
-        connection.close()
-
-
-def is_open(connection: socket.socket) -> bool:
-    connection.setblocking(False)
-    try:
-        return connection.recv(1) != b""
-    except BlockingIOError:
-        return True
-    except ConnectionResetError:
-        return False
-
-
-def produce(cluster: EmbeddedBrokers, topic: str, *values: bytes) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap(cluster), "acks": "all"})
-    failed: list[object] = []
-    for value in values:
-        producer.produce(topic, value, on_delivery=lambda error, _: failed.append(error))
-    assert producer.flush(10) == 0
-    assert failed == [None] * len(values)
-
-
-def consume(cluster: EmbeddedBrokers, topic: str, count: int, group: str = "mine") -> list[bytes | None]:
-    """Read records from where the group is, and commit."""
-    config = {"bootstrap.servers": bootstrap(cluster), "group.id": group, "auto.offset.reset": "earliest"}
-    consumer = Consumer({**config, "enable.auto.commit": False, "isolation.level": "read_committed"})
-    consumer.subscribe([topic])
-    found = [message.value() for message in consumer.consume(count, 10)]
-    consumer.commit(asynchronous=False)
-    consumer.close()
-    return found
-
-
-def committed(cluster: EmbeddedBrokers, group: str = "mine") -> dict[tuple[str, int], int]:
-    with admin(cluster) as asked:
-        return {partition: offset.offset for partition, offset in asked.committed(group).items()}
-
-
-def api_versions(cluster: EmbeddedBrokers, broker: int = 1) -> Message:
-    place = cluster.brokers[broker - 1]
-    asked = Message(client_software_name="tests", client_software_version="1")
-    with Connection((place.host, place.port)) as connection:
-        return connection.ask("ApiVersions", asked, until())
-
-
-def running(cluster: EmbeddedBrokers) -> RunningCluster:
-    """What runs in the brokers' thread."""
-    found: RunningCluster = cluster._host._clusters._clusters[cluster._number]  # type: ignore[union-attr]
-    return found
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-            probe.listen()
-        except OSError:
-            return False
-        return True
+from tests.brokers.embedded.changes import (
+    NEWEST,
+    OLDEST,
+    READ_ONLY,
+    ClusterOf,
+    admin,
+    api_versions,
+    bootstrap,
+    change,
+    committed,
+    connections,
+    consume,
+    is_free,
+    is_open,
+    produce,
+    replicas,
+    settings,
+)
+from tests.brokers.embedded.test_server import is_closed
 
 
 @pytest.fixture
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The brokers that stopped. Each time all others run, and all are in sync with all that they hold."""
+    """The brokers that stopped. Each time all run, let clients in and are in sync with all they hold."""
     stopped: list[int] = []
     stop_broker = RunningCluster.stop_broker
 
     def stop(self: RunningCluster, broker_id: int, *, graceful: bool = True) -> None:
         assert all(broker.alive and not broker.fenced for broker in self.cluster.brokers.values())
+        assert all(listener._loop is not None for listener in self._listeners.values())
         for partition in self.cluster.topics.partitions():
             assert set(partition.isr) == set(partition.replicas)
         stopped.append(broker_id)
@@ -204,6 +97,16 @@ class TestMoreBrokers:
             ]
         produce(one, "orders", b"2")
         assert consume(one, "orders", 1) == [b"2"]
+
+    def test_what_a_test_sets_on_them_goes_with_it(self, three: EmbeddedBrokers) -> None:
+        baseline = three.baseline()
+        change(three, brokers=4)
+        default = settings(three, "log.retention.ms")
+        with admin(three) as asked:
+            asked.set_broker_configs(4, {"log.retention.ms": "5000"})
+        assert settings(three, "log.retention.ms") != default
+        three.restore(baseline)
+        assert settings(three, "log.retention.ms") == default
 
     def test_the_others_restart_only_where_a_setting_goes_by_the_number(
         self, cluster_of: ClusterOf, one_at_a_time: list[int]
@@ -311,14 +214,18 @@ class TestFewerBrokers:
         with admin(three) as asked:
             assert asked.brokers() == [1, 2, 3]
 
-    def test_who_comes_next_does_not_have_the_settings_of_who_left(self, cluster_of: ClusterOf) -> None:
+    @pytest.mark.parametrize("restored", [True, False])
+    def test_who_comes_next_does_not_have_the_settings_of_who_left(
+        self, cluster_of: ClusterOf, *, restored: bool
+    ) -> None:
         cluster = cluster_of(brokers=4)
         default = settings(cluster, "log.cleaner.threads")
         with admin(cluster) as asked:
             asked.set_broker_configs(4, {"log.cleaner.threads": "2"})
         baseline = cluster.baseline()
         change(cluster, brokers=3)
-        cluster.restore(baseline)
+        if restored:
+            cluster.restore(baseline)
         change(cluster, brokers=4)
         assert settings(cluster, "log.cleaner.threads") == default
 
@@ -348,13 +255,13 @@ class TestConfiguration:
 
     def test_what_a_client_has_set_stays_above(self, three: EmbeddedBrokers) -> None:
         with admin(three) as asked:
-            asked.set_broker_configs(2, {"log.cleaner.threads": "3"})
+            asked.set_broker_configs(2, {"log.cleaner.threads": "2"})
             asked.set_broker_configs(None, {"message.max.bytes": "3000"})
         baseline = three.baseline()
-        change(three, configuration={**READ_ONLY, "message.max.bytes": "2000", "log.cleaner.threads": "2"})
+        change(three, configuration={**READ_ONLY, "message.max.bytes": "2000", "log.cleaner.threads": "4"})
         assert settings(three, "message.max.bytes") == {("3000", "DYNAMIC_DEFAULT_BROKER_CONFIG")}
-        static = ("2", "STATIC_BROKER_CONFIG")
-        assert settings(three, "log.cleaner.threads") == {static, ("3", "DYNAMIC_BROKER_CONFIG")}
+        static = ("4", "STATIC_BROKER_CONFIG")
+        assert settings(three, "log.cleaner.threads") == {static, ("2", "DYNAMIC_BROKER_CONFIG")}
         assert three.baseline() == baseline
 
     @pytest.mark.parametrize(
@@ -455,9 +362,12 @@ class TestVersion:
         gone = (
             definitions(versions.release(OLDEST)).topic.keys() - definitions(versions.release(NEWEST)).topic
         )
-        assert gone
-        values = {"message.format.version": "3.0-IV1", "message.timestamp.difference.max.ms": "1000000000000"}
-        assert gone <= values.keys()
+        values = {
+            "message.downconversion.enable": "false",
+            "message.format.version": "3.0-IV1",
+            "message.timestamp.difference.max.ms": "1000000000000",
+        }
+        assert gone == values.keys()
         cluster = cluster_of(brokers=3, kafka_version=OLDEST)
         with admin(cluster) as asked:
             asked.create_topic("orders", 1, 3, values)
@@ -473,89 +383,16 @@ class TestVersion:
             cluster.restore(before)
 
 
-class TestFailures:
-    @pytest.mark.parametrize("opened", [0, 1, 2, 3, 4])
-    @pytest.mark.parametrize("changes", [{}, {"kafka_version": "3.9.1"}], ids=["settings", "version"])
-    def test_a_roll_that_fails_is_taken_back(
-        self,
-        three: EmbeddedBrokers,
-        monkeypatch: pytest.MonkeyPatch,
-        opened: int,
-        changes: Mapping[str, Any],
-    ) -> None:
-        with admin(three) as asked:
-            asked.create_topic("orders", 6, 3)
-        produce(three, "orders", b"1")
-        places, told = three.brokers, len(api_versions(three).api_keys)
-        really_open, left = Listener.open, [opened]
+def test_what_is_asked_at_once_is_done_in_turn(
+    three: EmbeddedBrokers, one_at_a_time: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open = Listener.open
 
-        async def fails_once(self: Listener) -> None:
-            left[0] -= 1
-            if left[0] == -1:
-                raise OSError("the port is taken")
-            await really_open(self)
+    async def takes_its_time(self: Listener) -> None:
+        await asyncio.sleep(0.005)
+        await really_open(self)
 
-        monkeypatch.setattr(Listener, "open", fails_once)
-        with pytest.raises(BrokerStartError, match="did not change: the port is taken"):
-            change(three, brokers=5, configuration=READ_ONLY, **changes)
-        assert left[0] < 0
-        assert three.brokers == places
-        assert settings(three, "auto.create.topics.enable") == {("true", "STATIC_BROKER_CONFIG")}
-        assert {len(api_versions(three, broker).api_keys) for broker in (1, 2, 3)} == {told}
-        with admin(three) as asked:
-            assert asked.brokers() == [1, 2, 3]
-            assert all(len(partition.isr) == 3 for partition in asked.topic("orders").partitions)
-        produce(three, "orders", b"2")
-        assert len(consume(three, "orders", 2)) == 2
-        change(three, brokers=5, configuration=READ_ONLY, **changes)
-        assert settings(three, "auto.create.topics.enable") == {("false", "STATIC_BROKER_CONFIG")}
-
-    def test_all_brokers_have_to_run(self, three: EmbeddedBrokers) -> None:
-        three.stop_broker(2)
-        with pytest.raises(MskError, match="start broker 2 first"):
-            change(three, brokers=4)
-        three.start_broker(2)
-        change(three, brokers=4)
-
-    def test_a_cluster_stops_while_it_changes(
-        self, plane: EmbeddedPlane, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        cluster = plane.brokers(ClusterSpec("stopping", brokers=3), "arn")
-        cluster.start()
-        ran, reached = running(cluster), threading.Event()
-
-        async def waits(self: Listener) -> None:
-            reached.set()
-            while not ran._stopped:
-                await asyncio.sleep(0.001)
-
-        monkeypatch.setattr(Listener, "open", waits)
-        with ThreadPoolExecutor() as pool:
-            changed = pool.submit(change, cluster, brokers=5, configuration=READ_ONLY)
-            assert reached.wait(10)
-            ports = [listener.endpoint.port for listener in ran._listeners.values()]
-            cluster.stop()
-            assert changed.done()
-            with pytest.raises(MskError, match="'stopping' was stopped"):
-                changed.result()
-        assert len(ports) == 5
-        assert all(map(is_free, ports))
-        assert cluster.brokers == ()
-
-    def test_a_listener_ends_while_it_opens(self) -> None:
-        async def race() -> int:
-            listener = Listener(lambda *_: None)
-            opening = asyncio.ensure_future(listener.open())
-            await asyncio.sleep(0)
-            assert not opening.done()
-            listener.release()
-            await opening
-            return listener.endpoint.port
-
-        assert is_free(asyncio.run(race()))
-
-
-def test_what_is_asked_at_once_is_done_in_turn(three: EmbeddedBrokers, one_at_a_time: list[int]) -> None:
+    monkeypatch.setattr(Listener, "open", takes_its_time)
     with admin(three) as asked:
         asked.create_topic("orders", 6, 3)
     wanted = [{"configuration": {**READ_ONLY, "num.partitions": str(number + 2)}} for number in range(6)]
@@ -570,55 +407,6 @@ def test_what_is_asked_at_once_is_done_in_turn(three: EmbeddedBrokers, one_at_a_
     }
     with admin(three) as asked:
         assert all(len(partition.isr) == 3 for partition in asked.topic("orders").partitions)
-
-
-def test_a_reboot_starts_a_broker_that_is_stopped(three: EmbeddedBrokers) -> None:
-    three.stop_broker(2)
-    assert not listens(three.brokers[1].port)
-    three.reboot(2)
-    assert listens(three.brokers[1].port)
-    with pytest.raises(MskUsageError, match="no broker 4: it has 1, 2, 3"):
-        three.reboot(4)
-
-
-def test_a_process_of_its_own_is_no_different(hosted: ClusterOf) -> None:
-    cluster = hosted(brokers=1)
-    produce(cluster, "orders", b"1")
-    change(cluster, brokers=4, configuration=READ_ONLY, kafka_version="3.9.1")
-    assert [broker.id for broker in cluster.brokers] == [1, 2, 3, 4]
-    assert settings(cluster, "auto.create.topics.enable") == {("false", "STATIC_BROKER_CONFIG")}
-    cluster.reboot(1)
-    change(cluster, brokers=3)
-    assert consume(cluster, "orders", 1) == [b"1"]
-    for error, changes in (
-        (MskUsageError, {"kafka_version": OLDEST}),
-        (BrokerStartError, {"configuration": {"num.partitions": "many"}}),
-    ):
-        with pytest.raises(error):
-            change(cluster, **changes)
-    assert len(cluster.brokers) == 3
-
-
-def test_a_cluster_stops_amid_changes(hosted: ClusterOf) -> None:
-    cluster = hosted(brokers=3)
-    ports = [broker.port for broker in cluster.brokers]
-    changed = threading.Event()
-
-    def keep_changing() -> None:
-        number = 0
-        while True:
-            number += 1
-            change(cluster, configuration={**READ_ONLY, "num.partitions": str(number)})
-            changed.set()
-
-    with ThreadPoolExecutor() as pool:
-        changing = pool.submit(keep_changing)
-        assert changed.wait(10)
-        cluster.stop()
-        with pytest.raises(MskError, match="stopped|does not run"):
-            changing.result(10)
-    assert cluster.brokers == ()
-    assert all(map(is_free, ports))
 
 
 def test_offsets_of_brokers_that_joined_are_read(one: EmbeddedBrokers) -> None:
