@@ -12,10 +12,13 @@ from pytest_msk.brokers.plane import Endpoint
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024
 _SEND_BUFFER = 4 << 20
+_PAUSE = 0.1
 
 
 class Listener:
     """Keeps one port of the loopback interface from `__init__` to `release`, open or not.
+
+    It accepts by itself: what asyncio's own server has accepted just before it is closed, it loses.
 
     Args:
         serve: answers a frame of a connection.
@@ -23,15 +26,22 @@ class Listener:
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
+        self._loop = asyncio.get_running_loop()
         self._socket = _bound(0)
         self.endpoint = Endpoint(LOOPBACK, self._socket.getsockname()[1])
-        self._server: asyncio.Server | None = None
+        self._open = False
         self._connections: set[Connection] = set()
+        self._arriving: set[asyncio.Task[object]] = set()
 
-    async def open(self) -> None:
-        """Let clients in."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, sock=self._socket, backlog=_BACKLOG)
+    def open(self) -> None:
+        """Let clients in.
+
+        Raises:
+            OSError: the port is not ours any more.
+        """
+        self._socket.listen(_BACKLOG)
+        self._open = True
+        self._watch()
 
     def close(self, *, graceful: bool = True) -> None:
         """Let no client in, and end the connections; the port stays taken, and refuses whoever knocks.
@@ -39,13 +49,14 @@ class Listener:
         Args:
             graceful: let what was answered go out first; otherwise connections are reset.
         """
-        if self._server is None:
+        if not self._open:
             return
+        self._open = False
+        self._loop.remove_reader(self._socket)
         # Closing is not enough where a forked child has inherited the socket.
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self._server = None
+        self._socket.close()
         for connection in list(self._connections):
             if graceful:
                 connection.close()
@@ -58,8 +69,33 @@ class Listener:
         self.close(graceful=False)
         self._socket.close()
 
+    def _watch(self) -> None:
+        if self._open:
+            self._loop.add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        """Take in whoever has come."""
+        for _ in range(_BACKLOG):
+            try:
+                accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                # Too many open files, say: there may be fewer in a moment.
+                self._loop.remove_reader(self._socket)
+                self._loop.call_later(_PAUSE, self._watch)
+                return
+            accepted.settimeout(0)
+            arrival = self._loop.connect_accepted_socket(self._connection, accepted)
+            task: asyncio.Task[object] = self._loop.create_task(arrival)
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
+
     def _connection(self) -> Connection:
         connection = Connection(self._serve, self._connections.discard)
+        if not self._open:
+            # It came in just before the door was closed.
+            connection.reset()
         self._connections.add(connection)
         return connection
 
@@ -71,4 +107,5 @@ def _bound(port: int) -> socket.socket:
     # Accepted sockets inherit it. A fetch's answer that fits costs one turn of the loop, not one a slice.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     bound.bind((LOOPBACK, port))
+    bound.settimeout(0)
     return bound

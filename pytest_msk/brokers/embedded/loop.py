@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_msk.brokers.clock import real_monotonic
 
+_TURNS = 3
 _LARGEST_BLOCK = 31 << 20
 """Bytes just below the largest block that glibc's threshold for mapping can grow to."""
 
@@ -47,9 +48,19 @@ class BrokerThread:
 
     def end(self) -> None:
         """Stop the loop and return when the thread has ended."""
+        self.call(_settled)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
+
+
+async def _settled() -> None:
+    """Return when all that was begun has ended: connections, say, that came in at the last moment."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
+    # What has just ended is told so in the loop's next turns.
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 class _Shared:

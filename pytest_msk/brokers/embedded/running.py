@@ -36,14 +36,14 @@ class RunningCluster:
         self._faults = Faults(clock)
         self._listeners: dict[int, Listener] = {}
 
-    async def start(self) -> Sequence[Broker]:
+    def start(self) -> Sequence[Broker]:
         """Let clients in; returns the brokers as the seam knows them."""
         for broker in self.cluster.brokers.values():
             dispatcher = Dispatcher(broker, "internal", self._journal, self._faults)
             listener = self._listeners[broker.id] = Listener(dispatcher.serve)
             broker.endpoints = dict.fromkeys(self._names(), listener.endpoint)
         for listener in self._listeners.values():
-            await listener.open()
+            listener.open()
         return [
             Broker(broker.id, dict(broker.endpoints), broker.rack) for broker in self.cluster.brokers.values()
         ]
@@ -69,11 +69,11 @@ class RunningCluster:
             self.cluster.stop_broker(broker_id, graceful=graceful)
             self._listeners[broker_id].close(graceful=graceful)
 
-    async def start_broker(self, broker_id: int) -> None:
+    def start_broker(self, broker_id: int) -> None:
         """Start a stopped broker again."""
         if not self.cluster.broker(broker_id).alive:
             self.cluster.start_broker(broker_id)
-            await self._listeners[broker_id].open()
+            self._listeners[broker_id].open()
 
     def add_fault(self, fault: Fault) -> int:
         """Have something go wrong from now on; returns its number.
