@@ -85,7 +85,6 @@ class Listener:
                 self._loop.remove_reader(self._socket)
                 self._loop.call_later(_PAUSE, self._watch)
                 return
-            accepted.settimeout(0)
             arrival = self._loop.connect_accepted_socket(self._connection, accepted)
             task: asyncio.Task[object] = self._loop.create_task(arrival)
             self._arriving.add(task)
