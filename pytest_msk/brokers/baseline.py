@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 Configs = Mapping[str, str]
 QuotaKey = tuple[frozenset[tuple[str, str | None]], str]
+"""Whom a client quota is for, as pairs of type (``user``) and name (None: the default), and its key."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,9 @@ class Baseline:
         groups: ids of groups.
         offsets: group id, topic and partition to what the group has committed, as the plane has it.
         transactional_ids: transactional ids that a coordinator knows.
-        configs: broker id to what was set on it over the Kafka protocol; an empty id stands for
-            the default of all brokers. Other resources go by kind and name: ``group orders``.
-        quotas: whom a client quota is for, as pairs of type and name, and its key, to its value.
+        configs: what was set over the Kafka protocol on brokers, all brokers, groups and client metrics, by
+            the resource, as the plane has it.
+        quotas: client quotas, by whom they are for and key.
         acls: who may do what, as the plane has it.
         scram_users: users that can come in with a password.
         faults: numbers of the faults that were going on.
@@ -36,7 +37,7 @@ class Baseline:
     groups: frozenset[str] = frozenset()
     offsets: Mapping[tuple[str, str, int], Any] = field(default_factory=dict)
     transactional_ids: frozenset[str] = frozenset()
-    configs: Mapping[str, Configs] = field(default_factory=dict)
+    configs: Mapping[Any, Configs] = field(default_factory=dict)
     quotas: Mapping[QuotaKey, float] = field(default_factory=dict)
     acls: frozenset[Any] = frozenset()
     scram_users: frozenset[str] = frozenset()

@@ -294,7 +294,7 @@ class TestBrokerConfigs:
             admin.describe_broker_configs(99)
 
     def test_client_metrics(self, admin: Admin, name: str) -> None:
-        metrics = Resource.of("client-metrics", name)
+        metrics = Resource.client_metrics(name)
         admin.set_overrides(metrics, {"interval.ms": "5000"})
         assert admin.survey().overrides[metrics] == {"interval.ms": "5000"}
         admin.set_overrides(metrics, {})

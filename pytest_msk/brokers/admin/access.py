@@ -26,13 +26,7 @@ class Access(Asked):
             operation=_ANY,
             permission_type=_ANY,
         )
-        try:
-            answer = self._ask("DescribeAcls", everything)
-            self._check(answer, "DescribeAcls")
-        except KafkaRequestError as error:
-            if error.code_name in _NOT_THERE:
-                return frozenset()
-            raise
+        answer = self._if_there("DescribeAcls", everything)
         return frozenset(
             Acl(
                 of.resource_type,
@@ -43,7 +37,7 @@ class Access(Asked):
                 acl.operation,
                 acl.permission_type,
             )
-            for of in answer.resources
+            for of in (answer.resources if answer else ())
             for acl in of.acls
         )
 
@@ -85,16 +79,10 @@ class Access(Asked):
 
     def quotas(self) -> dict[QuotaKey, float]:
         """All client quotas; none where the brokers cannot tell."""
-        try:
-            answer = self._ask("DescribeClientQuotas", Message(components=[], strict=False))
-            self._check(answer, "DescribeClientQuotas")
-        except KafkaRequestError as error:
-            if error.code_name in _NOT_THERE:
-                return {}
-            raise
+        answer = self._if_there("DescribeClientQuotas", Message(components=[], strict=False))
         return {
             (frozenset((part.entity_type, part.entity_name) for part in entry.entity), value.key): value.value
-            for entry in answer.entries
+            for entry in (answer.entries if answer else ())
             for value in entry.values
         }
 
@@ -114,3 +102,14 @@ class Access(Asked):
         answer = self._ask("AlterClientQuotas", Message(entries=entries, validate_only=False))
         for entry in answer.entries:
             self._check(entry, "AlterClientQuotas")
+
+    def _if_there(self, api: str, request: Message) -> Message | None:
+        """What the broker answers; None where it has nothing of that kind."""
+        try:
+            answer = self._ask(api, request)
+            self._check(answer, api)
+        except KafkaRequestError as error:
+            if error.code_name in _NOT_THERE:
+                return None
+            raise
+        return answer

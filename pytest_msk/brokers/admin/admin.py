@@ -15,6 +15,7 @@ from pytest_msk.brokers.admin.values import (
     Group,
     KafkaRequestError,
     ListedGroup,
+    Offsets,
     QuotaKey,
     Resource,
     Survey,
@@ -253,9 +254,9 @@ class Admin(Asking):
 
         self._coordinated("group", group_id, delete)
 
-    def committed(self, group_id: str) -> dict[tuple[str, int], CommittedOffset]:
+    def committed(self, group_id: str) -> Offsets:
         """What a group has committed, by topic and partition; empty where there is no such group."""
-        return dict(self._coordinated("group", group_id, lambda broker: broker.committed(group_id)))
+        return self._coordinated("group", group_id, lambda broker: broker.committed(group_id))
 
     def alter_offsets(self, group_id: str, changes: Mapping[tuple[str, int], CommittedOffset | None]) -> None:
         """Commit offsets on behalf of a group without members; have it forget those that are None.
@@ -376,20 +377,21 @@ def _elect(broker: Broker, topic: str, partition: int) -> None:
 
 
 def _described(broker: Broker, group_id: str) -> Group:
-    kinds = {group.id: group.kind for group in broker.groups()}
-    if group_id not in kinds:
-        raise KafkaRequestError("GROUP_ID_NOT_FOUND", f"there is no group {group_id}")
-    if kinds[group_id] == "classic":
-        return broker.classic_group(group_id)
-    return broker.newer_group(group_id, kinds[group_id])
+    kind = _listed(broker, group_id).kind
+    return broker.classic_group(group_id) if kind == "classic" else broker.newer_group(group_id, kind)
 
 
 def _check_empty(broker: Broker, group_id: str) -> None:
-    states = {group.id: group.state for group in broker.groups()}
-    if group_id not in states:
-        raise KafkaRequestError("GROUP_ID_NOT_FOUND", f"there is no group {group_id}")
-    if states[group_id] != "Empty":
-        raise KafkaRequestError("NON_EMPTY_GROUP", f"group {group_id} is {states[group_id]}")
+    state = _listed(broker, group_id).state
+    if state != "Empty":
+        raise KafkaRequestError("NON_EMPTY_GROUP", f"group {group_id} is {state}")
+
+
+def _listed(broker: Broker, group_id: str) -> ListedGroup:
+    for group in broker.groups():
+        if group.id == group_id:
+            return group
+    raise KafkaRequestError("GROUP_ID_NOT_FOUND", f"there is no group {group_id}")
 
 
 def _has(acls: Set[Acl], added: Set[Acl], removed: Set[Acl]) -> bool:

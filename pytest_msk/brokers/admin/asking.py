@@ -27,15 +27,7 @@ _ASK_AGAIN = frozenset(
 
 
 class Asking:
-    """Connections to the brokers of one cluster.
-
-    Args:
-        bootstrap: ``host:port`` of one or more brokers, with commas between.
-        timeout: seconds that a call may take.
-
-    Raises:
-        KafkaRequestError: no broker answers there (``NETWORK_EXCEPTION``).
-    """
+    """Connections to the brokers of one cluster: what `Admin` is built on, which see for its arguments."""
 
     def __init__(self, bootstrap: str, *, timeout: float = 15.0) -> None:
         self._timeout = timeout

@@ -42,7 +42,6 @@ _COMMITTED_BY_TOPIC_NAME = 9
 """The same of OffsetCommit."""
 
 _NO_MEMBER = -1
-_NAMED_BY_SETTINGS = frozenset({Resource.of("group", "").kind, Resource.of("client-metrics", "").kind})
 
 
 def pause(until: float, failure: KafkaRequestError) -> None:
@@ -193,7 +192,7 @@ class Broker(Access):
             raise
         self._check(answer, "ListConfigResources")
         found = [Resource(each.resource_type, each.resource_name) for each in answer.config_resources]
-        return [resource for resource in found if resource.kind in _NAMED_BY_SETTINGS]
+        return [resource for resource in found if resource.is_listed]
 
     def _described(self, resources: Iterable[Resource]) -> list[Message]:
         wanted = [

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_msk.brokers.baseline import QuotaKey
 from pytest_msk.brokers.wire.client import TIMED_OUT, UNREACHABLE
 from pytest_msk.errors import MskError
 
@@ -136,10 +137,9 @@ class Resource:
         return cls(_BROKER, "" if broker_id is None else str(broker_id))
 
     @classmethod
-    def of(cls, kind: str, name: str) -> Resource:
-        """What messages call so: ``group orders``."""
-        numbers = {word: number for number, word in _KINDS.items()}
-        return cls(numbers[kind], name)
+    def client_metrics(cls, name: str) -> Resource:
+        """A subscription to clients' metrics (KIP-714)."""
+        return cls(_CLIENT_METRICS, name)
 
     @property
     def source(self) -> ConfigSource:
@@ -150,6 +150,11 @@ class Resource:
     def is_topic(self) -> bool:
         """Whether it is a topic."""
         return self.kind == _TOPIC
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether it is of a kind that ListConfigResources alone tells of: groups and client metrics."""
+        return self.kind in {_CLIENT_METRICS, _GROUP}
 
     @property
     def one_broker(self) -> int | None:
@@ -272,9 +277,6 @@ class Acl:
     operation: int
     permission_type: int
 
-
-QuotaKey = tuple[frozenset[tuple[str, str | None]], str]
-"""Whom a client quota is for, as pairs of type (``user``) and name (None: the default), and its key."""
 
 Offsets = Mapping[tuple[str, int], CommittedOffset]
 """What a group has committed, by topic and partition."""

@@ -61,9 +61,7 @@ def _taken(admin: Admin) -> Baseline:
             for partition, offset in offsets.items()
         },
         transactional_ids=found.transactional_ids,
-        configs={
-            _key(resource): configs for resource, configs in found.overrides.items() if not resource.is_topic
-        },
+        configs={resource: configs for resource, configs in found.overrides.items() if not resource.is_topic},
         quotas=found.quotas,
         acls=found.acls,
         scram_users=_scram_users(admin),
@@ -86,20 +84,8 @@ def _config_changes(now: Baseline, baseline: Baseline) -> dict[Resource, Configs
         for name, configs in changed(now.topic_configs, baseline.topic_configs).items()
         if baseline.keeps(name, now.topics.get(name, ""))
     }
-    for key, configs in changed(now.configs, baseline.configs).items():
-        resource = _resource(key)
+    for resource, configs in changed(now.configs, baseline.configs).items():
         # Of a broker that did not run then, or does not now, nobody knows what it has, or should have.
-        if resource.one_broker is None or (key in now.configs and key in baseline.configs):
+        if resource.one_broker is None or (resource in now.configs and resource in baseline.configs):
             changes[resource] = configs or {}
     return changes
-
-
-def _key(resource: Resource) -> str:
-    return resource.name if resource.one_broker is not None or not resource.name else str(resource)
-
-
-def _resource(key: str) -> Resource:
-    kind, space, name = key.partition(" ")
-    if space:
-        return Resource.of(kind, name)
-    return Resource.broker(int(key) if key else None)

@@ -36,18 +36,16 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting: asyncio.Future[Reply] | None = None
         self._unread = False
         self._transport: asyncio.Transport | None = None
-        self._over = False
+        self._unwanted = False
         self.host = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101
         self._transport = transport
-        peer = transport.get_extra_info("peername")
-        if self._over or peer is None:  # one of us has ended it meanwhile
-            transport.abort()
-        else:
-            self.host = peer[0]
+        self.host = (transport.get_extra_info("peername") or ("",))[0]
+        if self._unwanted:
+            self.reset()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio: whatever the client waited for has nobody to go to."""
@@ -88,13 +86,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """End the connection after what was answered has gone out."""
-        self._over = True
+        self._unwanted = True
         if self._transport is not None:
             self._transport.close()
 
     def reset(self) -> None:
-        """Break the connection at once."""
-        self._over = True
+        """Break the connection at once; one that is still being made, as soon as it is."""
+        self._unwanted = True
         if self._transport is not None:
             connected = self._transport.get_extra_info("socket")
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)

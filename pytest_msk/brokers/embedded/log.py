@@ -313,9 +313,9 @@ class Log:
         """The idempotent and transactional producers that it knows."""
         return self._producers.states()
 
-    def has_transaction(self, producer_id: int) -> bool:
-        """Whether a producer has a transaction open here."""
-        return self._producers.in_transaction(producer_id)
+    def has_transaction(self, producer_id: int, epoch: int | None = None) -> bool:
+        """Whether a producer has a transaction open here, and in that epoch, if one is given."""
+        return self._producers.in_transaction(producer_id, epoch)
 
     def records(self, *, committed: bool = True, up_to: int | None = None) -> list[Record]:
         """The records of producers, without markers.

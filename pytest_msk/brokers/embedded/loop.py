@@ -11,11 +11,9 @@ from typing import Any
 
 from pytest_msk.brokers.clock import real_monotonic
 
+_TURNS = 3
 _LARGEST_BLOCK = 31 << 20
 """Bytes just below the largest block that glibc's threshold for mapping can grow to."""
-
-_TURNS_TO_CLOSE = 5
-"""Turns of the loop until a connection is gone that was accepted, and broken, a moment ago."""
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -50,15 +48,18 @@ class BrokerThread:
 
     def end(self) -> None:
         """Stop the loop and return when the thread has ended."""
-        asyncio.run_coroutine_threadsafe(_settle(), self.loop).result()
+        self.call(_settled)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
 
 
-async def _settle() -> None:
-    """Let what was closed be gone."""
-    for _ in range(_TURNS_TO_CLOSE):
+async def _settled() -> None:
+    """Return when all that was begun has ended: connections, say, that came in at the last moment."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
+    # What has just ended is told so in the loop's next turns.
+    for _ in range(_TURNS):
         await asyncio.sleep(0)
 
 

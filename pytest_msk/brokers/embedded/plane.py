@@ -104,7 +104,6 @@ class EmbeddedBrokers:
         self._brokers: tuple[Broker, ...] = ()
         self._stopped = False
         self._lock = threading.Lock()
-        self._changing = threading.Lock()
 
     @property
     def brokers(self) -> Sequence[Broker]:
@@ -131,15 +130,13 @@ class EmbeddedBrokers:
                 raise BrokerStartError(f"Cluster {self._spec.name!r} did not start: {error}") from error
 
     def stop(self) -> None:
-        """Stop all brokers, and give back their ports. A change that goes on ends, and raises."""
+        """Stop all brokers, and give back their ports."""
         with self._lock:
             self._stopped = True
             self._brokers = ()
             host, self._host = self._host, None
             if host is not None and not host.inherited:
                 host.call("stop", self._number)
-                with self._changing:
-                    self._brokers = ()
         self._on_stopped(self)
 
     def apply(self, spec: ClusterSpec) -> None:
@@ -151,14 +148,14 @@ class EmbeddedBrokers:
             BrokerStartError: no broker would start with the configuration, or there is no port for one.
             MskError: a broker is stopped, or the cluster does not run any more.
         """
-        with self._changing:
+        with self._lock:
+            if not self._brokers:
+                raise self._not_running()
             try:
-                brokers = tuple(self._change("apply", spec))
+                self._brokers = tuple(self.call("apply", spec))
             except OSError as error:
                 raise BrokerStartError(f"Cluster {self._spec.name!r} did not change: {error}") from error
-            if self._stopped:
-                raise self._not_running()
-            self._brokers, self._spec = brokers, spec
+            self._spec = spec
 
     def reboot(self, broker_id: int) -> None:
         """Restart one broker; it keeps its port and its data.
@@ -166,8 +163,7 @@ class EmbeddedBrokers:
         Raises:
             MskUsageError: there is no such broker.
         """
-        with self._changing:
-            self._change("reboot", broker_id)
+        self.call("reboot", broker_id)
 
     def stop_broker(self, broker_id: int, *, graceful: bool = True) -> None:
         """Stop one broker; it keeps its port and its data.
@@ -175,8 +171,7 @@ class EmbeddedBrokers:
         Raises:
             MskUsageError: there is no such broker.
         """
-        with self._changing:
-            self._change("stop_broker", broker_id, graceful=graceful)
+        self.call("stop_broker", broker_id, graceful=graceful)
 
     def start_broker(self, broker_id: int) -> None:
         """Start a broker that was stopped.
@@ -184,8 +179,7 @@ class EmbeddedBrokers:
         Raises:
             MskUsageError: there is no such broker.
         """
-        with self._changing:
-            self._change("start_broker", broker_id)
+        self.call("start_broker", broker_id)
 
     def logs(self, lines: int = 50) -> Mapping[int, str]:
         """The last requests of each broker, by broker id."""
@@ -216,12 +210,6 @@ class EmbeddedBrokers:
         if host is None:
             raise self._not_running()
         return host.call("call", self._number, method, *args, **kwargs)
-
-    def _change(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """As `call`, once all brokers have started."""
-        if not self._brokers:
-            raise self._not_running()
-        return self.call(method, *args, **kwargs)
 
     def _not_running(self) -> MskError:
         return MskError(f"Cluster {self._spec.name!r} does not run.")

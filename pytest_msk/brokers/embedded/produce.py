@@ -29,6 +29,8 @@ _TELLS_LEADERS = 10
 _KNOWS_ABORTABLE = 11
 _ADDS_PARTITIONS = 12
 
+_ASKS_BY_EPOCH = (4, 0)
+
 _BEGINS_FROM_ZERO = (4, 1)
 """Since this release a producer of version 12 has to begin with sequence 0 in each partition."""
 
@@ -206,7 +208,7 @@ class _Part:
         try:
             if self.producer is not None:
                 partition.led_by(request.broker.id)
-                if not partition.log.has_transaction(self.producer[0]):
+                if not _is_ongoing(request, partition, self.producer):
                     _verify(request, partition, self.producer)
             if acks not in _ACKS:
                 raise KafkaError("INVALID_REQUIRED_ACKS")
@@ -288,6 +290,17 @@ class _Part:
 
 class _UnverifiedError(KafkaError):
     """A batch whose transaction its coordinator does not vouch for."""
+
+
+def _is_ongoing(request: Request, partition: Partition, producer: tuple[int, int]) -> bool:
+    """Whether the partition's log shows that the coordinator was asked already.
+
+    Where each transaction has an epoch of its own, the one that is open here may be the one before, which
+    waits for its marker (`UnifiedLog.hasOngoingTransaction`).
+    """
+    producer_id, epoch = producer
+    by_epoch = request.cluster.release >= _ASKS_BY_EPOCH
+    return partition.log.has_transaction(producer_id, epoch if by_epoch else None)
 
 
 def _verify(request: Request, partition: Partition, producer: tuple[int, int]) -> None:

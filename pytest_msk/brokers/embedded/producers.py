@@ -125,10 +125,10 @@ class Producers:
             for number, known in self._producers.items()
         ]
 
-    def in_transaction(self, producer_id: int) -> bool:
-        """Whether a producer has a transaction open here."""
+    def in_transaction(self, producer_id: int, epoch: int | None = None) -> bool:
+        """Whether a producer has a transaction open here, and in that epoch, if one is given."""
         known = self._producers.get(producer_id)
-        return known is not None and known.transaction_start >= 0
+        return known is not None and known.transaction_start >= 0 and epoch in (None, known.epoch)
 
     def first_open(self) -> int | None:
         """The first offset of a transaction that is open."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
+from pytest_msk.brokers.baseline import QuotaKey
 from pytest_msk.brokers.embedded.api import Request, handles
 from pytest_msk.brokers.embedded.topic_admin import outcome
 from pytest_msk.brokers.embedded.topics import cut
@@ -54,11 +55,11 @@ class Quotas:
         else:
             self.by_entity.pop(who, None)
 
-    def all(self) -> dict[tuple[Entity, str], float]:
+    def all(self) -> dict[QuotaKey, float]:
         """All quotas, by whom they are for and key."""
         return {(who, key): value for who, values in self.by_entity.items() for key, value in values.items()}
 
-    def restore(self, quotas: Mapping[tuple[Entity, str], float]) -> None:
+    def restore(self, quotas: Mapping[QuotaKey, float]) -> None:
         """Have just the quotas that `all` gave once."""
         self.by_entity.clear()
         for (who, key), value in quotas.items():

@@ -40,17 +40,16 @@ class RunningCluster:
         self.cluster = Cluster(spec, clock)
         self._faults = Faults(clock)
         self._listeners: dict[int, Listener] = {}
-        self._stopped = False
 
-    async def start(self) -> Sequence[Broker]:
+    def start(self) -> Sequence[Broker]:
         """Let clients in; returns the brokers as the seam knows them."""
         for broker in self.cluster.brokers.values():
             self._listen(broker)
-        for broker_id in self._listeners:
-            await self._open(broker_id)
+        for listener in self._listeners.values():
+            listener.open()
         return self._seen()
 
-    async def apply(self, spec: ClusterSpec) -> Sequence[Broker]:
+    def apply(self, spec: ClusterSpec) -> Sequence[Broker]:
         """Become what another spec says; returns the brokers that there are then.
 
         Brokers restart one after the other, where the release is another or a setting changes that Kafka
@@ -59,7 +58,7 @@ class RunningCluster:
         Raises:
             MskUsageError: the release is an older one, or a broker that is to leave holds replicas.
             BrokerStartError: no broker would start with the configuration.
-            MskError: a broker is stopped, or `stop` came first.
+            MskError: a broker is stopped.
             OSError: there is no port for a broker.
         """
         cluster = self.cluster
@@ -74,15 +73,13 @@ class RunningCluster:
         rolled: list[ClusterBroker] = []
         try:
             for broker in joined:
-                await self._open(broker.id)
+                self._listeners[broker.id].open()
             for broker in staying if rolls else ():
                 rolled.append(broker)
-                await self._restart(broker, spec)
-            check_empty(cluster, leaving)
+                self._restart(broker, spec)
             vacate(cluster, leaving)
         except Exception:
-            if not self._stopped:
-                await self._take_back(joined, rolled)
+            self._take_back(joined, rolled)
             raise
         self._remove(leaving)
         for broker in cluster.brokers.values():
@@ -90,10 +87,10 @@ class RunningCluster:
         cluster.become(spec)
         return self._seen()
 
-    async def reboot(self, broker_id: int) -> None:
+    def reboot(self, broker_id: int) -> None:
         """Restart one broker; one that is stopped starts."""
         self.stop_broker(broker_id)
-        await self.start_broker(broker_id)
+        self.start_broker(broker_id)
 
     def _check_change(self, spec: ClusterSpec) -> None:
         """Find out what is against a change, before anything is changed."""
@@ -116,12 +113,6 @@ class RunningCluster:
         listener = self._listeners[broker.id] = Listener(dispatcher.serve)
         broker.endpoints = dict.fromkeys(_names(self.cluster.spec), listener.endpoint)
 
-    async def _open(self, broker_id: int) -> None:
-        """Let a broker's clients in."""
-        await self._listeners[broker_id].open()
-        if self._stopped:  # meanwhile
-            raise self._was_stopped()
-
     def _join(self, ids: Iterable[int], spec: ClusterSpec) -> Sequence[ClusterBroker]:
         """Have more brokers, which are what they are to be from the start; where one gets no port, none."""
         joined: list[ClusterBroker] = []
@@ -142,11 +133,11 @@ class RunningCluster:
             if broker_id in self._listeners:
                 self._listeners.pop(broker_id).release()
 
-    async def _restart(self, broker: ClusterBroker, spec: ClusterSpec) -> None:
+    def _restart(self, broker: ClusterBroker, spec: ClusterSpec) -> None:
         """Restart a broker as what a spec says; it is in sync when that returns."""
         self.stop_broker(broker.id)
         self._change(broker, spec)
-        await self.start_broker(broker.id)
+        self.start_broker(broker.id)
 
     def _change(self, broker: ClusterBroker, spec: ClusterSpec) -> None:
         """Have a broker be what a spec says, but for what a whole cluster agrees on."""
@@ -154,17 +145,12 @@ class RunningCluster:
         if broker.release == self.cluster.release:
             self.cluster.configs.restart(spec, broker.id)
 
-    async def _take_back(self, joined: Sequence[ClusterBroker], rolled: Sequence[ClusterBroker]) -> None:
+    def _take_back(self, joined: Sequence[ClusterBroker], rolled: Sequence[ClusterBroker]) -> None:
         """Make the brokers what they were: as the spec says that the cluster still has."""
         for broker in reversed(rolled):
             with suppress(OSError):  # which made the change fail: that broker stays stopped
-                await self._restart(broker, self.cluster.spec)
-        # A client may have made a topic on those that joined.
-        vacate(self.cluster, [broker.id for broker in joined])
+                self._restart(broker, self.cluster.spec)
         self._remove(broker.id for broker in joined)
-
-    def _was_stopped(self) -> MskError:
-        return MskError(f"Cluster {self.cluster.spec.name!r} was stopped.")
 
     def _seen(self) -> Sequence[Broker]:
         """The brokers as the seam knows them."""
@@ -173,7 +159,6 @@ class RunningCluster:
 
     def stop(self) -> None:
         """End every connection and give back every port."""
-        self._stopped = True
         for listener in self._listeners.values():
             listener.release()
         self.cluster.close()
@@ -193,12 +178,12 @@ class RunningCluster:
             self.cluster.stop_broker(broker_id, graceful=graceful)
             self._listeners[broker_id].close(graceful=graceful)
 
-    async def start_broker(self, broker_id: int) -> None:
+    def start_broker(self, broker_id: int) -> None:
         """Start a stopped broker again."""
         if not self.cluster.broker(broker_id).alive:
             self.cluster.start_broker(broker_id)
             try:
-                await self._open(broker_id)
+                self._listeners[broker_id].open()
             except OSError:
                 self.cluster.stop_broker(broker_id)
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -46,7 +45,7 @@ def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def stop(self: RunningCluster, broker_id: int, *, graceful: bool = True) -> None:
         assert all(broker.alive and not broker.fenced for broker in self.cluster.brokers.values())
-        assert all(listener._loop is not None for listener in self._listeners.values())
+        assert all(listener._open for listener in self._listeners.values())
         for partition in self.cluster.topics.partitions():
             assert set(partition.isr) == set(partition.replicas)
         stopped.append(broker_id)
@@ -383,16 +382,7 @@ class TestVersion:
             cluster.restore(before)
 
 
-def test_what_is_asked_at_once_is_done_in_turn(
-    three: EmbeddedBrokers, one_at_a_time: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    really_open = Listener.open
-
-    async def takes_its_time(self: Listener) -> None:
-        await asyncio.sleep(0.005)
-        await really_open(self)
-
-    monkeypatch.setattr(Listener, "open", takes_its_time)
+def test_what_is_asked_at_once_is_done_in_turn(three: EmbeddedBrokers, one_at_a_time: list[int]) -> None:
     with admin(three) as asked:
         asked.create_topic("orders", 6, 3)
     wanted = [{"configuration": {**READ_ONLY, "num.partitions": str(number + 2)}} for number in range(6)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 import threading
@@ -29,8 +28,6 @@ from tests.brokers.embedded.changes import (
     is_free,
     listens,
     produce,
-    replicas,
-    running,
     settings,
 )
 from tests.brokers.embedded.test_server import is_closed
@@ -66,11 +63,11 @@ class TestFailures:
         places, told = three.brokers, len(api_versions(three).api_keys)
         really_open, left = Listener.open, [opened]
 
-        async def fails_once(self: Listener) -> None:
+        def fails_once(self: Listener) -> None:
             left[0] -= 1
             if left[0] == -1:
                 raise OSError("the port is taken")
-            await really_open(self)
+            really_open(self)
 
         monkeypatch.setattr(Listener, "open", fails_once)
         with pytest.raises(BrokerStartError, match="did not change: the port is taken"):
@@ -87,24 +84,6 @@ class TestFailures:
         change(three, brokers=5, configuration=READ_ONLY, **changes)
         assert settings(three, "auto.create.topics.enable") == {("false", "STATIC_BROKER_CONFIG")}
 
-    def test_a_topic_that_comes_meanwhile_keeps_its_broker(
-        self, cluster_of: ClusterOf, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        cluster = cluster_of(brokers=4)
-        topics, really_open = running(cluster).cluster.topics, Listener.open
-
-        async def somebody_makes_one(self: Listener) -> None:
-            if topics.get("late") is None:
-                topics.create("late", assignments={0: [4]})
-            await really_open(self)
-
-        monkeypatch.setattr(Listener, "open", somebody_makes_one)
-        with pytest.raises(MskUsageError, match="broker 4 still holds replicas of late-0"):
-            change(cluster, brokers=3, configuration=READ_ONLY)
-        assert settings(cluster, "auto.create.topics.enable") == {("true", "STATIC_BROKER_CONFIG")}
-        assert replicas(cluster, "late") == [(4,)]
-        assert len(cluster.brokers) == 4
-
     def test_all_brokers_have_to_run(self, three: EmbeddedBrokers) -> None:
         three.stop_broker(2)
         with pytest.raises(MskError, match="start broker 2 first"):
@@ -112,43 +91,6 @@ class TestFailures:
         change(three)  # to nothing else
         three.start_broker(2)
         change(three, brokers=4)
-
-    def test_a_cluster_stops_while_it_changes(
-        self, plane: EmbeddedPlane, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        cluster = plane.brokers(ClusterSpec("stopping", brokers=3), "arn")
-        cluster.start()
-        ran, reached = running(cluster), threading.Event()
-
-        async def waits(self: Listener) -> None:
-            reached.set()
-            while not ran._stopped:
-                await asyncio.sleep(0.001)
-
-        monkeypatch.setattr(Listener, "open", waits)
-        with ThreadPoolExecutor() as pool:
-            changed = pool.submit(change, cluster, brokers=5, configuration=READ_ONLY)
-            assert reached.wait(10)
-            ports = [listener.endpoint.port for listener in ran._listeners.values()]
-            cluster.stop()
-            assert changed.done()
-            with pytest.raises(MskError, match="'stopping' was stopped"):
-                changed.result()
-        assert len(ports) == 5
-        assert all(map(is_free, ports))
-        assert cluster.brokers == ()
-
-    def test_a_listener_ends_while_it_opens(self) -> None:
-        async def race() -> int:
-            ends = Listener(lambda *_: None)
-            opening = asyncio.ensure_future(ends.open())
-            await asyncio.sleep(0)
-            assert not opening.done()
-            ends.release()
-            await opening
-            return ends.endpoint.port
-
-        assert is_free(asyncio.run(race()))
 
 
 def test_a_reboot_starts_a_broker_that_is_stopped(three: EmbeddedBrokers) -> None:

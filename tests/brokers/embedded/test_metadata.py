@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -209,6 +211,15 @@ def test_answers_of_before_do_not_outlive_a_change() -> None:
     )
 
 
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """Else a test pays for what all those before it have left behind."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_six_thousand_partitions_are_described_quickly() -> None:
     cluster = cluster_of()
     for number in range(1000):

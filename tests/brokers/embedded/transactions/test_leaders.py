@@ -71,6 +71,25 @@ def test_meanwhile_the_producer_and_its_successor_are_told_to_come_again(cluster
     assert seen(cluster, "other") == [b"2"]
 
 
+def test_the_next_transaction_waits_for_the_marker_of_the_last(cluster: Cluster) -> None:
+    make(cluster, "few", [1, 2], min_insync_replicas="2")
+    producer = Producer(cluster, "t").started()
+    assert producer.write("few", b"1") == "NONE"
+    behind = next(each for each in (2, 1) if each != coordinator(cluster, "t"))
+    cluster.stop_broker(behind)
+    assert producer.commit() == "NONE"
+    assert state(cluster, "t") == "PrepareCommit"
+    # The leader is there, and the transaction open in its log: but it is not the one that this is of.
+    assert producer.write("few", b"2") == "CONCURRENT_TRANSACTIONS"
+    cluster.start_broker(behind)
+    advance(cluster)
+    assert state(cluster, "t") == "CompleteCommit"
+    assert producer.write("few", b"2") == "NONE"
+    assert seen(cluster, "few") == [b"1"]
+    assert producer.commit() == "NONE"
+    assert seen(cluster, "few") == [b"1", b"2"]
+
+
 def test_a_deleted_partition_needs_no_marker(cluster: Cluster) -> None:
     producer = Producer(cluster, "t").started()
     producer.write("topic", b"1")
