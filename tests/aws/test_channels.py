@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from pytest_msk import mock_msk
 from pytest_msk.brokers.clock import real_monotonic
 from tests.aws.kafka_api import create, create_serverless, finished, group, refused
-from tests.aws.planes import PATIENCE
+from tests.aws.planes import PATIENCE, FakePlane
 
 Active = Callable[..., str]
 Request = dict[str, Any]
@@ -250,6 +251,47 @@ def test_a_bucket_that_there_is_not(client: Any, aws: boto3.Session, express: st
     made = client.create_channel(**s3(express, "again"))
     assert settled(client, express, made["ChannelArn"])["Status"] == "ACTIVE"
     client.delete_channel(ClusterArn=express, ChannelArn=found["ChannelArn"])
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "x" * 129, "ü", "-a"])
+def test_names(client: Any, express: str, name: str) -> None:
+    with refused("BadRequestException") as refusal:
+        client.create_channel(**s3(express, name))
+    assert refusal.parameter == "channelName"
+    assert client.list_channels(ClusterArn=express)["Channels"] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("/orders$", ""), ("us-east-1", "eu-west-1"), ("123456789012", "999999999999"), ("/orders/", "/other/")],
+    ids=["no topic", "region", "account", "cluster"],
+)
+def test_topics_of_elsewhere(client: Any, express: str, old: str, new: str) -> None:
+    request = s3(express)
+    (topic,) = request["TopicConfigurationList"]
+    topic["TopicArn"] = re.sub(old, new, topic["TopicArn"], count=1)
+    with refused("BadRequestException") as refusal:
+        client.create_channel(**request)
+    assert refusal.parameter == "topicArn"
+
+
+def test_logs_that_there_are_not(client: Any, aws: boto3.Session, express: str) -> None:
+    aws.client("logs").create_log_group(logGroupName="there")
+    for group_, parameter in (("nowhere", "logGroup"), (None, "logGroup"), ("there", None)):
+        to = {"Enabled": True} | ({"LogGroup": group_} if group_ else {})
+        request = {**s3(express), "LoggingInfo": {"CloudWatchLogs": to}}
+        if parameter is None:
+            assert client.create_channel(**request)["ChannelArn"]
+            continue
+        with refused("BadRequestException") as refusal:
+            client.create_channel(**request)
+        assert refusal.parameter == parameter
+
+
+def test_brokers_that_do_not_answer(client: Any, plane: FakePlane, active: Active) -> None:
+    with refused("BadRequestException") as refusal:
+        client.create_channel(**s3(active(**EXPRESS)))
+    assert refusal.parameter == "topicArn"
 
 
 def test_topics_of_live_brokers() -> None:

@@ -275,6 +275,34 @@ def test_sources_that_cannot_be(
     assert message in refusal.message
 
 
+@pytest.mark.parametrize("pattern", ["a{99999999999999999999}", "(", "(?<n"])
+def test_patterns_that_are_none(client: Any, request_: Request, pattern: str) -> None:
+    request_["ReplicationInfoList"][0]["TopicReplication"]["TopicsToExclude"] = ["fine", pattern]
+    with refused("BadRequestException") as refusal:
+        client.create_replicator(**request_)
+    assert refusal.parameter == "topicsToExclude"
+    assert pattern in refusal.message
+
+
+def test_a_pattern_that_python_may_read_otherwise_some_day(client: Any, request_: Request) -> None:
+    request_["ReplicationInfoList"][0]["TopicReplication"]["TopicsToReplicate"] = ["[[a]x"]
+    assert (
+        settled(client, client.create_replicator(**request_)["ReplicatorArn"])["ReplicatorState"] == "RUNNING"
+    )
+
+
+def test_defaults_of_what_is_given_empty(client: Any, request_: Request) -> None:
+    request_["ReplicationInfoList"][0]["TopicReplication"] |= {
+        "StartingPosition": {},
+        "TopicNameConfiguration": {},
+    }
+    (info,) = settled(client, client.create_replicator(**request_)["ReplicatorArn"])["ReplicationInfoList"]
+    assert info["TopicReplication"]["StartingPosition"] == {"Type": "LATEST"}
+    assert info["TopicReplication"]["TopicNameConfiguration"] == {
+        "Type": "PREFIXED_WITH_SOURCE_CLUSTER_ALIAS"
+    }
+
+
 def test_from_a_serverless_cluster(client: Any, service: Any, request_: Request) -> None:
     source = create_serverless(client)
     service.wait_active(source, PATIENCE)

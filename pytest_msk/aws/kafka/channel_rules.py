@@ -10,6 +10,9 @@ from pytest_msk.aws.arns import parse_arn
 from pytest_msk.aws.errors import bad_request
 from pytest_msk.aws.kafka.state import Cluster
 
+# AWS documents no form of a channel's name; this is that of its other names, which is fit for an ARN.
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
+_LOG_DESTINATIONS = {"CloudWatchLogs": "LogGroup", "Firehose": "DeliveryStream", "S3": "Bucket"}
 _FRESHNESS = range(300, 901)
 _DEFAULT_FRESHNESS = 600
 
@@ -28,6 +31,25 @@ _CATALOG = re.compile(r"arn:[a-z-]+:glue:[a-z0-9-]+:\d{12}:catalog(/s3tablescata
 _WITH_SCHEMA, _BY_REGISTRY = "JSON", "JSON_SCHEMA_GSR"
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be part of an ARN."""
+    if not _NAME.fullmatch(name):
+        raise bad_request(
+            f"The channelName {name!r} is not valid: it has to be of 1 to 128 letters, digits, _ and -, and "
+            "begin with a letter or a digit.",
+            "channelName",
+        )
+
+
+def check_logging(logging: Mapping[str, Any]) -> None:
+    """Refuse a destination of logs that is enabled without saying where."""
+    for destination, member in _LOG_DESTINATIONS.items():
+        given = logging.get(destination, {})
+        if given.get("Enabled") and not given.get(member):
+            parameter = member[0].lower() + member[1:]
+            raise bad_request(f"A destination of logs that is enabled needs its {parameter}.", parameter)
+
+
 def topic_name(cluster: Cluster, configurations: list[Mapping[str, Any]]) -> str:
     """The topic that a ``TopicConfigurationList`` names.
 
@@ -37,7 +59,7 @@ def topic_name(cluster: Cluster, configurations: list[Mapping[str, Any]]) -> str
     if len(configurations) != 1:
         raise bad_request("A channel delivers exactly one topic.", "topicConfigurationList")
     arn = parse_arn(configurations[0]["TopicArn"], "topic", "topicArn")
-    if (arn.name, arn.id) != (cluster.arn.name, cluster.arn.id):
+    if not arn.rest or arn != cluster.arn.topic(arn.rest):
         raise bad_request(f"{arn} is not a topic of the cluster {cluster.arn}.", "topicArn")
     return arn.rest
 

@@ -6,6 +6,7 @@ being ACTIVE.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pytest_msk.aws.arns import new_arn, parse_arn
 from pytest_msk.aws.errors import AwsError, bad_request, conflict, not_found
 from pytest_msk.aws.kafka import channel_rules, rules
 from pytest_msk.aws.kafka.api import Call, operation, provisioned_cluster
+from pytest_msk.aws.kafka.monitoring import check_log_destinations
 from pytest_msk.aws.kafka.movers import MOVER
 from pytest_msk.aws.kafka.operations import ClusterOperation, new_operation_arn
 from pytest_msk.aws.kafka.resources import ClusterResource
@@ -22,6 +24,10 @@ from pytest_msk.aws.kafka.state import Cluster, Region, StateInfo
 from pytest_msk.aws.kafka.tags import check_tags
 from pytest_msk.aws.pages import page
 from pytest_msk.errors import MskError
+
+_log = logging.getLogger(__name__)
+
+_DELETE = "DELETE_CHANNEL"
 
 Status = Literal["CREATING", "ACTIVE", "UPDATING", "DELETING", "FAILED"]
 
@@ -60,8 +66,12 @@ def create_channel(call: Call) -> Mapping[str, Any]:
     """Answers at once; the channel is ACTIVE a moment later, or FAILED and says why."""
     region, params = call.region, call.params
     cluster = _express_cluster(call)
+    channel_rules.check_name(params["ChannelName"])
     tags = params.get("Tags", {})
     check_tags(tags)
+    logging_info = params.get("LoggingInfo", {})
+    channel_rules.check_logging(logging_info)
+    check_log_destinations(region, {"LoggingInfo": logging_info})
     topic = channel_rules.topic_name(cluster, params["TopicConfigurationList"])
     kind, destination = channel_rules.destination(params)
     _check_topic(cluster, topic)
@@ -132,7 +142,7 @@ def update_channel(call: Call) -> Mapping[str, Any]:
         _check_active(channel, "update")
         channel.destination = {**channel.destination, "DataFreshnessInSeconds": seconds}
         channel.status = "UPDATING"
-    return _begin(call.region, channel, "UPDATE_CHANNEL", lambda: _update(call.region, channel))
+    return _begin(call.region, channel, "UPDATE_CHANNEL", lambda: _update(channel))
 
 
 @operation("DeleteChannel")
@@ -143,51 +153,62 @@ def delete_channel(call: Call) -> Mapping[str, Any]:
         if channel.status != "FAILED":
             _check_active(channel, "delete")
         channel.status = "DELETING"
-    return _begin(call.region, channel, "DELETE_CHANNEL", lambda: _stop(call.region, channel))
+    return _begin(call.region, channel, _DELETE, lambda: _stop(channel))
 
 
-def _begin(region: Region, channel: Channel, kind: str, work: Callable[[], None]) -> Mapping[str, Any]:
+def _begin(
+    region: Region, channel: Channel, kind: str, work: Callable[[], StateInfo | None]
+) -> Mapping[str, Any]:
+    """Carry a change out in the background. What it returns is the channel's ``StateInfo`` from then on."""
+    changed = region.service.changed
     begun = ClusterOperation(new_operation_arn(channel.cluster), kind)
 
     def carry_out() -> None:
-        begun.begin()
-        work()
-        with region.service.changed:
-            if channel.status == "FAILED" and channel.state_info:
-                begun.fail(channel.state_info)
+        with changed:
+            begun.begin()
+        failure: Exception | None = None
+        info: StateInfo | None = None
+        try:
+            info = work()
+        except Exception as error:
+            failure = error
+        with changed:
+            if failure is not None:
+                info = StateInfo.of(failure)
+                begun.fail(info)
             else:
                 begun.complete()
-            channel.operation = None
-            region.service.changed.notify_all()
+            # In one step: a channel that is ACTIVE shows no operation, and can be updated at once.
+            channel.operation, channel.state_info = None, info
+            if kind == _DELETE and failure is None:
+                region.remove(channel)
+            else:
+                channel.status = "FAILED" if failure else "ACTIVE"
+            changed.notify_all()
+        # Last: callers who poll without a pause keep the interpreter from what takes long.
+        if failure is not None and not isinstance(failure, MskError):
+            _log.error("%s of %s failed", kind, channel.arn, exc_info=failure)
 
-    with region.service.changed:
+    with changed:
         channel.cluster.operations.append(begun)
         channel.operation = begun
     region.service.run(f"{kind.lower()}-{channel.name}", carry_out)
     return {"ChannelArn": str(channel.arn), "ClusterOperationArn": str(begun.arn)}
 
 
-def _start(region: Region, channel: Channel) -> None:
-    status: Status = "ACTIVE"
-    info: StateInfo | None
-    try:
-        _check_bucket(region, channel)
-        info = MOVER.start(channel)
-    except MskError as error:
-        status, info = "FAILED", StateInfo.of(error)
-    with region.service.changed:
-        channel.status, channel.state_info = status, info
+def _start(region: Region, channel: Channel) -> StateInfo | None:
+    _check_bucket(region, channel)
+    return MOVER.start(channel)
 
 
-def _update(region: Region, channel: Channel) -> None:
+def _update(channel: Channel) -> StateInfo | None:
     MOVER.update(channel)
-    with region.service.changed:
-        channel.status = "ACTIVE"
+    return channel.state_info
 
 
-def _stop(region: Region, channel: Channel) -> None:
+def _stop(channel: Channel) -> StateInfo | None:
     MOVER.stop(channel)
-    region.remove(channel)
+    return channel.state_info
 
 
 def _channels(region: Region, cluster: Cluster) -> list[Channel]:
@@ -225,13 +246,13 @@ def _check_topic(cluster: Cluster, topic: str) -> None:
         return
     from pytest_msk.brokers.admin import UNKNOWN_TOPIC, Admin, KafkaRequestError
 
-    with Admin(",".join(str(broker.endpoints["internal"]) for broker in brokers)) as admin:
-        try:
+    bootstrap = ",".join(str(broker.endpoints["internal"]) for broker in brokers)
+    try:
+        with Admin(bootstrap) as admin:
             admin.topic(topic)
-        except KafkaRequestError as error:
-            if error.code_name != UNKNOWN_TOPIC:
-                raise
-            raise bad_request(f"The topic {topic} does not exist.", "topicArn") from error
+    except KafkaRequestError as error:
+        text = f"The topic {topic} does not exist." if error.code_name == UNKNOWN_TOPIC else str(error)
+        raise bad_request(text, "topicArn") from error
 
 
 def _check_bucket(region: Region, channel: Channel) -> None:

@@ -49,25 +49,27 @@ def create_provisioned(
     security = read_security(request, strict=strict)
     _check(region, request, version, zones)
     check_security(security)
-    spec = ClusterSpec(
-        name=name,
-        brokers=request["NumberOfBrokerNodes"],
-        kafka_version=version.name,
-        configuration=configuration_properties(
-            region,
-            request.get("ConfigurationInfo"),
-            version,
-            express=rules.is_express(request["BrokerNodeGroupInfo"]["InstanceType"]),
-        ),
-        listeners=security.listeners,
-        zone_ids=tuple(zones),
-        # MSK's brokers do not make topics on first use; where nothing was said about security the
-        # cluster is one for trying things out, and they do, unless the rules are to be AWS's.
-        auto_create_topics=not security.named and not strict,
-    )
-    region.check_quotas("PROVISIONED", spec.brokers)
-    settings = _settings(region, request, zones, security)
-    return region.create_cluster("PROVISIONED", spec, settings, tags, region.service.plane)
+    # From the configuration on, which must not be deleted before the cluster is there, nor a quota be passed.
+    with region.service.changed:
+        spec = ClusterSpec(
+            name=name,
+            brokers=request["NumberOfBrokerNodes"],
+            kafka_version=version.name,
+            configuration=configuration_properties(
+                region,
+                request.get("ConfigurationInfo"),
+                version,
+                express=rules.is_express(request["BrokerNodeGroupInfo"]["InstanceType"]),
+            ),
+            listeners=security.listeners,
+            zone_ids=tuple(zones),
+            # MSK's brokers do not make topics on first use; where nothing was said about security the
+            # cluster is one for trying things out, and they do, unless the rules are to be AWS's.
+            auto_create_topics=not security.named and not strict,
+        )
+        region.check_quotas("PROVISIONED", spec.brokers)
+        settings = _settings(region, request, zones, security)
+        return region.create_cluster("PROVISIONED", spec, settings, tags, region.service.plane)
 
 
 def _check(region: Region, request: Mapping[str, Any], version: Version, zones: Sequence[str]) -> None:

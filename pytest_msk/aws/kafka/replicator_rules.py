@@ -103,8 +103,8 @@ def replication_info(
             "SourceKafkaClusterAlias": clusters[source]["KafkaClusterAlias"],
             "TargetKafkaClusterAlias": clusters[target]["KafkaClusterAlias"],
             "TargetCompressionType": replication["TargetCompressionType"],
-            "TopicReplication": {**_TOPIC_DEFAULTS, **topics},
-            "ConsumerGroupReplication": {**_GROUP_DEFAULTS, **groups},
+            "TopicReplication": _filled(_TOPIC_DEFAULTS, topics),
+            "ConsumerGroupReplication": _filled(_GROUP_DEFAULTS, groups),
         },
     )
 
@@ -119,10 +119,22 @@ def check_patterns(*replications: Mapping[str, Any]) -> None:
         for pattern in (pattern for replication in replications for pattern in replication.get(member, ())):
             try:
                 re.compile(pattern)
-            except re.error as error:
+            except Warning:
+                # One that Python would read otherwise some day is one today.
+                continue
+            except (re.error, OverflowError) as error:
                 parameter = member[0].lower() + member[1:]
                 text = f"{pattern!r} in {parameter} is no regular expression: {error}."
                 raise bad_request(text, parameter) from error
+
+
+def _filled(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    inner = {name: value for name, value in defaults.items() if isinstance(value, Mapping)}
+    return {
+        **defaults,
+        **given,
+        **{name: {**value, **given.get(name, {})} for name, value in inner.items()},
+    }
 
 
 def _check_cluster(cluster: Cluster, side: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +13,7 @@ from pytest_msk.aws.kafka import replicator_rules as rules
 from pytest_msk.aws.kafka.api import Call, operation
 from pytest_msk.aws.kafka.movers import MOVER
 from pytest_msk.aws.kafka.resources import Resource
-from pytest_msk.aws.kafka.state import MskService, Region, StateInfo, new_version
+from pytest_msk.aws.kafka.state import Region, StateInfo, new_version
 from pytest_msk.aws.kafka.tags import check_tags
 from pytest_msk.aws.pages import page
 from pytest_msk.errors import MskError
@@ -20,6 +21,8 @@ from pytest_msk.errors import MskError
 State = Literal["CREATING", "RUNNING", "UPDATING", "DELETING", "FAILED"]
 
 _REPLACED = ("TopicReplication", "ConsumerGroupReplication")
+
+_log = logging.getLogger(__name__)
 
 STALE_VERSION = "The version of the replicator isn't current. Check the current version and try again."
 
@@ -73,7 +76,7 @@ def create_replicator(call: Call) -> Mapping[str, Any]:
             log_delivery=params.get("LogDelivery"),
         )
         region.add(made)
-    region.service.run(f"create-{name}", lambda: _start(region.service, made))
+    region.service.run(f"create-{name}", lambda: _start(region, made))
     return {"ReplicatorArn": str(made.arn), "ReplicatorName": name, "ReplicatorState": "CREATING"}
 
 
@@ -106,9 +109,7 @@ def list_replicators(call: Call) -> Mapping[str, Any]:
 def update_replication_info(call: Call) -> Mapping[str, Any]:
     """What is replicated from now on; whatever is given replaces what there was."""
     params = call.params
-    given = {
-        name: params[name] for name in ("TopicReplication", "ConsumerGroupReplication") if name in params
-    }
+    given = {name: params[name] for name in _REPLACED if name in params}
     with call.region.service.changed:
         found = _find(call.region, params["ReplicatorArn"])
         _check_current(found, params["CurrentVersion"])
@@ -128,7 +129,7 @@ def update_replication_info(call: Call) -> Mapping[str, Any]:
         }
         found.log_delivery = params.get("LogDelivery", found.log_delivery)
         found.state = "UPDATING"
-    call.region.service.run(f"update-{found.name}", lambda: _update(call.region.service, found))
+    call.region.service.run(f"update-{found.name}", lambda: _update(call.region, found))
     return {"ReplicatorArn": str(found.arn), "ReplicatorState": "UPDATING"}
 
 
@@ -139,37 +140,54 @@ def delete_replicator(call: Call) -> Mapping[str, Any]:
     with region.service.changed:
         found = _find(region, call.params["ReplicatorArn"])
         _check_current(found, call.params.get("CurrentVersion", found.current_version))
-        if found.state == "DELETING":
-            raise bad_request("You can't delete a replicator in DELETING state.", "replicatorArn")
+        if found.state not in ("RUNNING", "FAILED"):
+            raise bad_request(f"You can't delete a replicator in {found.state} state.", "replicatorArn")
         found.state = "DELETING"
     region.service.run(f"delete-{found.name}", lambda: _stop(region, found))
     return {"ReplicatorArn": str(found.arn), "ReplicatorState": "DELETING"}
 
 
-def _start(service: MskService, replicator: Replicator) -> None:
-    state: State = "RUNNING"
-    try:
-        info = MOVER.start(replicator)
-    except MskError as error:
-        state, info = "FAILED", StateInfo.of(error)
-    with service.changed:
-        if replicator.state == "CREATING":
-            replicator.state, replicator.state_info = state, info
-        service.changed.notify_all()
+def _start(region: Region, replicator: Replicator) -> None:
+    _carry_out(region, replicator, lambda: MOVER.start(replicator))
 
 
-def _update(service: MskService, replicator: Replicator) -> None:
-    MOVER.update(replicator)
-    with service.changed:
-        if replicator.state == "UPDATING":
-            replicator.state = "RUNNING"
-            replicator.current_version = new_version()
-        service.changed.notify_all()
+def _update(region: Region, replicator: Replicator) -> None:
+    def work() -> StateInfo | None:
+        MOVER.update(replicator)
+        return replicator.state_info
+
+    _carry_out(region, replicator, work)
 
 
 def _stop(region: Region, replicator: Replicator) -> None:
-    MOVER.stop(replicator)
-    region.remove(replicator)
+    def work() -> StateInfo | None:
+        MOVER.stop(replicator)
+        region.remove(replicator)
+        return None
+
+    _carry_out(region, replicator, work)
+
+
+def _carry_out(region: Region, replicator: Replicator, work: Callable[[], StateInfo | None]) -> None:
+    """Do what a change needs; the replicator is RUNNING then, or FAILED and says why."""
+    failure: Exception | None = None
+    info: StateInfo | None
+    try:
+        info = work()
+    except Exception as error:
+        failure, info = error, StateInfo.of(error)
+    with region.service.changed:
+        if replicator.state == "UPDATING":
+            replicator.current_version = new_version()
+        replicator.state_info = info
+        if failure is not None:
+            replicator.state = "FAILED"
+        elif replicator.state != "DELETING":
+            replicator.state = "RUNNING"
+        region.service.changed.notify_all()
+    # Last: callers who poll without a pause keep the interpreter from what takes long.
+    if failure is not None and not isinstance(failure, MskError):
+        _log.error("%s failed", replicator.arn, exc_info=failure)
 
 
 def _find(region: Region, arn: str) -> Replicator:

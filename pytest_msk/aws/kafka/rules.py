@@ -226,8 +226,8 @@ def check_public_access(
             "to be disabled.",
             parameter,
         )
-    # Kafka takes any case; MSK's default is true.
-    anyone = configuration.get(_ACLS, "true").lower() != "false"
+    # Kafka takes any case, and blanks around; MSK's default is true.
+    anyone = configuration.get(_ACLS, "true").strip().lower() != "false"
     if (security.scram or security.mutual_tls) and anyone:
         raise bad_request(
             f"Public access with SASL/SCRAM or TLS authentication needs a configuration with {_ACLS}=false.",
