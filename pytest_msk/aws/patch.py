@@ -158,14 +158,18 @@ def _user_has_region() -> bool:
 def _backends_swapped() -> Iterator[None]:
     backends = _Backends(_Backend, "kafka")
     with mock.patch.object(moto.kafka, "kafka_backends", backends):
-        # Being asked for an account is what makes backends known to the tagging API.
-        _ = backends[DEFAULT_ACCOUNT_ID]
+        _make_known(DEFAULT_ACCOUNT_ID)
         try:
             yield
         finally:
             with backend_lock:
                 if backends in BackendDict._instances:
                     BackendDict._instances.remove(backends)
+
+
+def _make_known(account_id: str) -> None:
+    """Have moto's tagging API find an account's backends: these are known from when they are asked for it."""
+    _ = moto.kafka.kafka_backends[account_id]
 
 
 @contextmanager
@@ -259,6 +263,8 @@ def answer(request: Any, full_url: str, headers: Any) -> Answer:
     """
     response = _Response()
     response.setup_class(request, full_url, headers)
+    # Again: moto may have been reset. (Its stub does that too, its server does not.)
+    _make_known(response.current_account)
     region = _active[-1].service.region(response.current_account, response.region)
     received = Request(
         method=request.method,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from moto.server import ThreadedMotoServer
 
+from pytest_msk.aws.kafka.state import MskService
 from pytest_msk.brokers.clock import real_monotonic
 from tests.aws.planes import PATIENCE
 
@@ -52,6 +54,16 @@ def finished(client: Any, operation_arn: str, patience: float = PATIENCE) -> Any
         if found["OperationState"].endswith(("_COMPLETE", "_FAILED")):
             return found
         assert real_monotonic() < until, found
+
+
+@contextmanager
+def held_back(service: MskService) -> Iterator[None]:
+    """What the service would do in the background it begins when the block ends."""
+    waiting: list[tuple[str, Callable[[], None]]] = []
+    with mock.patch.object(service, "run", lambda task, function: waiting.append((task, function))):
+        yield
+    for task, function in waiting:
+        service.run(task, function)
 
 
 @dataclass

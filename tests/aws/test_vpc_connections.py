@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from pytest_msk.aws.kafka.state import MskService
 from pytest_msk.aws.kafka.vpc_connections import Scheme, deactivate, private_schemes
 from pytest_msk.brokers.clock import real_monotonic
-from tests.aws.kafka_api import check_answers, create_serverless, finished, refused
+from tests.aws.kafka_api import check_answers, create_serverless, finished, held_back, refused
 from tests.aws.planes import PATIENCE, FakePlane
 
 Make = Callable[..., str]
@@ -139,7 +139,7 @@ def let_in(client: Any, arn: str, **changes: Any) -> None:
 class TestLife:
     def test_from_creation_to_deletion(self, client: Any, service: MskService, open_cluster: Make) -> None:
         cluster_arn = open_cluster()
-        with service.changed:  # what goes on in the background waits for this
+        with held_back(service):
             made = connect(client, cluster_arn, Tags={"team": "orders"})
             arn = made.pop("VpcConnectionArn")
             assert client.describe_vpc_connection(Arn=arn)["State"] == "CREATING"
@@ -167,7 +167,7 @@ class TestLife:
             "CreationTime": described["CreationTime"],
             "Tags": {"team": "orders"},
         }
-        with service.changed:
+        with held_back(service):
             answer = client.delete_vpc_connection(Arn=arn)
             assert (answer["VpcConnectionArn"], answer["State"]) == (arn, "DELETING")
             assert client.describe_vpc_connection(Arn=arn)["State"] == "DELETING"
@@ -186,7 +186,7 @@ class TestLife:
         self, client: Any, service: MskService, open_cluster: Make
     ) -> None:
         arn = open_cluster()
-        with service.changed:
+        with held_back(service):
             connection = connect(client, arn)["VpcConnectionArn"]
             with refused("BadRequestException") as refusal:
                 client.delete_vpc_connection(Arn=connection)
@@ -219,7 +219,7 @@ class TestLife:
 def test_operations_on_the_cluster(client: Any, service: MskService, open_cluster: Make) -> None:
     arn = open_cluster()
     before = client.describe_cluster(ClusterArn=arn)["ClusterInfo"]
-    with service.changed:
+    with held_back(service):
         connection = connect(client, arn)
         [going_on] = client.list_cluster_operations(ClusterArn=arn)["ClusterOperationInfoList"]
         assert client.describe_cluster(ClusterArn=arn)["ClusterInfo"]["State"] == "ACTIVE"
@@ -485,7 +485,7 @@ class TestRejection:
         arn = open_cluster()
         let_in(client, arn)
         connection = available(stranger, arn)
-        with service.changed:
+        with held_back(service):
             client.reject_client_vpc_connection(ClusterArn=arn, VpcConnectionArn=connection)
             assert stranger.describe_vpc_connection(Arn=connection)["State"] == "REJECTING"
         assert settled(stranger, connection)["State"] == "REJECTED"
@@ -542,7 +542,7 @@ class TestInactive:
 
     def test_one_that_is_being_made(self, client: Any, service: MskService, open_cluster: Make) -> None:
         arn = open_cluster()
-        with service.changed:
+        with held_back(service):
             connection = connect(client, arn)["VpcConnectionArn"]
             deactivate(service, service.cluster(arn), ())
         [made] = client.list_cluster_operations(ClusterArn=arn)["ClusterOperationInfoList"]

@@ -32,16 +32,15 @@ def outcomes(result: pytest.RunResult) -> tuple[int, int, int]:
 @pytest.mark.parametrize("brokers", [1, 3])
 def test_without_docker_all_pass_but_what_runs_in_a_container(copied: pytest.Pytester, brokers: int) -> None:
     result = copied.runpytest_subprocess("-rs", "--msk-brokers", str(brokers))
-    assert outcomes(result) == (9, 1, 0)
+    assert outcomes(result) == (13, 1, 0)
     result.stdout.fnmatch_lines(["*SKIPPED*on no container network: run with --msk-docker*"])
 
 
-@pytest.mark.parametrize("version", [VERSION, NEWER_VERSION])
-@pytest.mark.parametrize("brokers", [1, 3])
+@pytest.mark.parametrize(("brokers", "version"), [(1, VERSION), (3, NEWER_VERSION)])
 def test_on_containers_all_pass(copied: pytest.Pytester, version: str, brokers: int) -> None:
     require_docker(VERSION, version)
     arguments = ["--msk-docker", f"--msk-brokers={brokers}", f"--msk-kafka-version={version}"]
-    assert outcomes(copied.runpytest_subprocess(*arguments)) == (10, 0, 0)
+    assert outcomes(copied.runpytest_subprocess(*arguments)) == (14, 0, 0)
 
 
 def test_the_readme_s_code_runs(pytester: pytest.Pytester) -> None:
