@@ -28,6 +28,10 @@ class ClusterSpec:
             (``3.7.x.kraft``).
         configuration: ``server.properties`` that differ from the plane's defaults, name to value.
         listeners: the listeners that clients are to find open.
+        client_certificates: whether the ``tls`` listener asks clients for certificates: ``none``,
+            ``requested`` (who has none is let in as nobody), or ``required``.
+        client_authorities: the certificates (PEM) of those who may sign them, besides the cluster's own
+            authority.
         zone_ids: availability zone ids, dealt to the brokers in turn as ``broker.rack``.
         auto_create_topics: whether a topic is made on first use, unless ``configuration`` says.
     """
@@ -37,6 +41,8 @@ class ClusterSpec:
     kafka_version: str = "3.7.1"
     configuration: Mapping[str, str] = field(default_factory=_no_properties)
     listeners: frozenset[Listener] = frozenset({"plaintext"})
+    client_certificates: Literal["none", "requested", "required"] = "none"
+    client_authorities: tuple[str, ...] = ()
     zone_ids: tuple[str, ...] = ("use1-az1",)
     auto_create_topics: bool = True
 

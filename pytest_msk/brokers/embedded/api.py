@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pytest_msk.spec import Listener
 
 
+ANONYMOUS = "User:ANONYMOUS"
+"""Who a client is that has not said so."""
+
+
 class Peer(NamedTuple):
     """The other end of a connection.
 
@@ -24,7 +28,7 @@ class Peer(NamedTuple):
 
     host: str
     listener: Listener
-    principal: str = "User:ANONYMOUS"
+    principal: str = ANONYMOUS
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +58,16 @@ class Request:
 
 
 class CloseConnection(Exception):  # noqa: N818  # it is an instruction
-    """Raised by a handler where Kafka closes the client's connection in place of an answer."""
+    """Raised by a handler where Kafka closes the client's connection in place of an answer, or after one.
+
+    Args:
+        why: the reason.
+        last: the frame that goes out first.
+    """
+
+    def __init__(self, why: str = "", last: bytes = b"") -> None:
+        super().__init__(why)
+        self.last = last
 
 
 class ResetConnection(CloseConnection):

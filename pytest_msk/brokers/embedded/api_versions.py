@@ -15,6 +15,9 @@ from pytest_msk.brokers.wire.message import Message
 _SOFTWARE_IS_NAMED = 3
 """The first version with the name and version of the client's software (KIP-511)."""
 
+_ZERO_IS_UNDERSTOOD = 4
+"""The first version that names features whose lowest level is 0: older clients fail at them (KAFKA-17492)."""
+
 _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 
 
@@ -29,6 +32,7 @@ def api_versions(request: Request) -> Message:
         supported_features=[
             Message(name=name, min_version=feature.lowest, max_version=feature.highest)
             for name, feature in features(release).items()
+            if feature.lowest or request.version >= _ZERO_IS_UNDERSTOOD
         ],
         finalized_features_epoch=request.cluster.features_epoch,
         finalized_features=[

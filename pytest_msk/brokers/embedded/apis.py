@@ -19,6 +19,7 @@ import pytest_msk.brokers.embedded.produce
 import pytest_msk.brokers.embedded.quorum
 import pytest_msk.brokers.embedded.quotas
 import pytest_msk.brokers.embedded.reassignments
+import pytest_msk.brokers.embedded.sasl_requests
 import pytest_msk.brokers.embedded.scram_credentials
 import pytest_msk.brokers.embedded.topic_admin
 import pytest_msk.brokers.embedded.transactions.inspection

@@ -8,8 +8,10 @@ import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from pytest_msk.brokers.embedded.api import CloseConnection, ResetConnection
-from pytest_msk.brokers.embedded.frames import BadFrameSizeError, Frames
+from pytest_msk.brokers.auth import sasl
+from pytest_msk.brokers.auth.sasl import SaslSession
+from pytest_msk.brokers.embedded.api import ANONYMOUS, CloseConnection, ResetConnection
+from pytest_msk.brokers.embedded.frames import MAX_FRAME, BadFrameSizeError, Frames
 
 _MUCH = 1 << 20
 _AT_ONCE = struct.pack("ii", 1, 0)
@@ -27,9 +29,16 @@ class Connection(asyncio.BufferedProtocol):
         serve: answers a frame, at once or later; None where there is no answer. Raises `CloseConnection`
             to have the connection closed.
         lost: called with the connection when it has ended.
+        session: its SASL session, on listeners that have SASL.
+
+    Attributes:
+        host: the client's address.
+        principal: who the client is, as Kafka writes it.
     """
 
-    def __init__(self, serve: Serve, lost: Callable[[Connection], object]) -> None:
+    def __init__(
+        self, serve: Serve, lost: Callable[[Connection], object], session: SaslSession | None = None
+    ) -> None:
         self._serve = serve
         self._lost = lost
         self._frames = Frames()
@@ -37,7 +46,9 @@ class Connection(asyncio.BufferedProtocol):
         self._unread = False
         self._transport: asyncio.Transport | None = None
         self._unwanted = False
+        self.session = session
         self.host = ""
+        self.principal = ANONYMOUS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -101,8 +112,10 @@ class Connection(asyncio.BufferedProtocol):
     def _end(self, why: CloseConnection) -> None:
         if isinstance(why, ResetConnection):
             self.reset()
-        else:
-            self.close()
+            return
+        if why.last and self._transport is not None:
+            self._transport.write(why.last)
+        self.close()
 
     def _is_free(self) -> bool:
         """Whether the next request may be served."""
@@ -132,8 +145,9 @@ class Connection(asyncio.BufferedProtocol):
                 self._waiting.add_done_callback(self._answered)
 
     def _next_frame(self) -> memoryview | None:
+        is_stranger = self.session is not None and self.session.principal is None
         try:
-            return self._frames.take()
+            return self._frames.take(sasl.MAX_FRAME if is_stranger else MAX_FRAME)
         except BadFrameSizeError:
             self.close()  # as Kafka does
             return None

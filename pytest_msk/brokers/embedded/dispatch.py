@@ -59,7 +59,7 @@ class Dispatcher:
             body = codec.decode_request(api, header.version, header.body)
         except codec.Malformed as error:
             raise CloseConnection(str(error)) from error
-        peer = Peer(connection.host, self._listener)
+        peer = Peer(connection.host, self._listener, connection.principal)
         request = Request(self._broker, api, header.version, header.client_id, body, peer, len(frame))
         names.fill_in(request)
         try:

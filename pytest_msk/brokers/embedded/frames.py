@@ -41,8 +41,11 @@ class Frames:
         """So many bytes of the last `room` are filled."""
         self._end += size
 
-    def take(self) -> memoryview | None:
+    def take(self, largest: int = MAX_FRAME) -> memoryview | None:
         """The next frame without its size, or None as long as it is not whole.
+
+        Args:
+            largest: the bytes of the largest frame that is taken.
 
         Raises:
             BadFrameSizeError: what comes next is no frame.
@@ -50,7 +53,7 @@ class Frames:
         if len(self) < _SIZE:
             return None
         size = self._announced()
-        if not 0 < size <= MAX_FRAME:
+        if not 0 < size <= largest:
             raise BadFrameSizeError(f"a frame of {size} bytes")
         begin, end = self._begin + _SIZE, self._begin + _SIZE + size
         if self._end < end:

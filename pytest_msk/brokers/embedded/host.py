@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import Any, BinaryIO, Protocol
 
+from pytest_msk.brokers.auth.logins import Logins
 from pytest_msk.brokers.embedded import loop
 from pytest_msk.errors import MskError, MskUsageError
 from pytest_msk.spec import ClusterSpec
@@ -22,12 +23,12 @@ class Clusters:
         self._clusters: dict[int, Any] = {}
         self._numbers = itertools.count(1)
 
-    def make(self, spec: ClusterSpec) -> int:
+    def make(self, spec: ClusterSpec, logins: Logins) -> int:
         """A cluster that is not started yet; returns its number."""
         from pytest_msk.brokers.embedded.running import RunningCluster
 
         number = next(self._numbers)
-        self._clusters[number] = RunningCluster(spec)
+        self._clusters[number] = RunningCluster(spec, logins)
         return number
 
     def call(self, number: int, method: str, *args: Any, **kwargs: Any) -> Any:

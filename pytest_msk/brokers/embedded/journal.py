@@ -47,6 +47,7 @@ class Journal:
         self._sizes: deque[int] = deque()
         self._size = 0
         self._failures: list[str] = []
+        self._refusals: deque[tuple[int, int, str]] = deque(maxlen=_KEPT)
 
     def note(self, request: Request, at: int) -> None:
         """Remember a request when it has been served: records are dropped, which may be large."""
@@ -65,6 +66,14 @@ class Journal:
         while len(self._sizes) > _KEPT or (self._size > _KEPT_BYTES and len(self._sizes) > 1):
             self._requests.popleft()
             self._size -= self._sizes.popleft()
+
+    def refuse(self, broker_id: int, at: int, text: str) -> None:
+        """Remember that a client was not let in, and why."""
+        self._refusals.append((broker_id, at, text))
+
+    def refusals(self, broker_id: int) -> list[tuple[int, str]]:
+        """When and why a broker let clients not in, oldest first; times in milliseconds since the epoch."""
+        return [(at, text) for broker, at, text in self._refusals if broker == broker_id]
 
     def fail(self, request: Request, trace: str) -> None:
         """Remember a request that was not served."""
@@ -91,5 +100,6 @@ class Journal:
     def clear(self) -> None:
         """Forget the requests."""
         self._requests.clear()
+        self._refusals.clear()
         self._sizes.clear()
         self._size = 0

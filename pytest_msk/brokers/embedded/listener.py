@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from pytest_msk.brokers.embedded.connection import Connection, Serve
 from pytest_msk.brokers.plane import Endpoint
+
+if TYPE_CHECKING:
+    import ssl
+
+    from pytest_msk.brokers.auth.sasl import SaslSession
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024
 _SEND_BUFFER = 4 << 20
 _PAUSE = 0.1
+
+
+def _ignored(connection: Connection, why: str) -> None:
+    """For listeners that refuse nobody."""
 
 
 class Listener:
@@ -22,10 +33,22 @@ class Listener:
 
     Args:
         serve: answers a frame of a connection.
+        session: makes a connection's SASL session; None for no SASL.
+        context: TLS as clients have to speak it, asked for with each connection; None for none.
+        refused: called with a connection that has no TLS in common with us, and the reason.
     """
 
-    def __init__(self, serve: Serve) -> None:
+    def __init__(
+        self,
+        serve: Serve,
+        session: Callable[[], SaslSession] | None = None,
+        context: Callable[[], ssl.SSLContext] | None = None,
+        refused: Callable[[Connection, str], object] = _ignored,
+    ) -> None:
         self._serve = serve
+        self._session = session
+        self._context = context
+        self._refused = refused
         self._loop = asyncio.get_running_loop()
         self._socket = _bound(0)
         self.endpoint = Endpoint(LOOPBACK, self._socket.getsockname()[1])
@@ -34,11 +57,13 @@ class Listener:
         self._arriving: set[asyncio.Task[object]] = set()
 
     def open(self) -> None:
-        """Let clients in.
+        """Let clients in; nothing where it does already.
 
         Raises:
             OSError: the port is not ours any more.
         """
+        if self._open:
+            return
         self._socket.listen(_BACKLOG)
         self._open = True
         self._watch()
@@ -87,15 +112,20 @@ class Listener:
                 return
             # From now on, though it is made in the loop's next turns: the door may be closed by then, or
             # closed and open again.
-            connection = Connection(self._serve, self._connections.discard)
+            session = self._session() if self._session else None
+            connection = Connection(self._serve, self._connections.discard, session)
             self._connections.add(connection)
-            task: asyncio.Task[object] = self._loop.create_task(_made(connection, accepted))
+            task: asyncio.Task[object] = self._loop.create_task(self._made(connection, accepted))
             self._arriving.add(task)
             task.add_done_callback(self._arriving.discard)
 
+    async def _made(self, connection: Connection, accepted: socket.socket) -> None:
+        protocol: asyncio.BufferedProtocol = connection
+        if self._context is not None:
+            from pytest_msk.brokers.embedded.tls import Tls
 
-async def _made(connection: Connection, accepted: socket.socket) -> None:
-    await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
+            protocol = Tls(connection, self._context(), self._refused)
+        await self._loop.connect_accepted_socket(lambda: protocol, accepted)
 
 
 def _bound(port: int) -> socket.socket:

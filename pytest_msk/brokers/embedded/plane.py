@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_msk.brokers import versions
+from pytest_msk.brokers.auth.keys import ClusterKeys
+from pytest_msk.brokers.auth.logins import Logins
 from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.embedded.host import Host, ProcessHost, ThreadHost
 from pytest_msk.brokers.plane import Broker
@@ -48,7 +50,7 @@ class EmbeddedPlane:
             MskUsageError: as `check_spec`.
         """
         self.check_spec(spec)
-        cluster = EmbeddedBrokers(spec, self._hosted, self._forget)
+        cluster = EmbeddedBrokers(spec, Logins.of(spec.name, arn), self._hosted, self._forget)
         with self._lock:
             self._clusters.add(cluster)
         return cluster
@@ -86,6 +88,7 @@ class EmbeddedBrokers:
 
     Args:
         spec: what they should be.
+        logins: what clients prove themselves with.
         host: gives what runs them.
         on_stopped: called when nothing is left.
     """
@@ -94,9 +97,14 @@ class EmbeddedBrokers:
     endpoints_in_network: Sequence[str] = ()
 
     def __init__(
-        self, spec: ClusterSpec, host: Callable[[], Host], on_stopped: Callable[[EmbeddedBrokers], None]
+        self,
+        spec: ClusterSpec,
+        logins: Logins,
+        host: Callable[[], Host],
+        on_stopped: Callable[[EmbeddedBrokers], None],
     ) -> None:
         self._spec = spec
+        self._logins = logins
         self._hosted = host
         self._on_stopped = on_stopped
         self._host: Host | None = None
@@ -104,6 +112,11 @@ class EmbeddedBrokers:
         self._brokers: tuple[Broker, ...] = ()
         self._stopped = False
         self._lock = threading.Lock()
+
+    @property
+    def keys(self) -> ClusterKeys:
+        """The certificates: who signs them, and what the brokers show."""
+        return self._logins.keys
 
     @property
     def brokers(self) -> Sequence[Broker]:
@@ -122,7 +135,7 @@ class EmbeddedBrokers:
             if self._stopped:
                 raise BrokerStartError(f"Cluster {self._spec.name!r} did not start: it was stopped.")
             self._host = self._hosted()
-            self._number = self._host.call("make", self._spec)
+            self._number = self._host.call("make", self._spec, self._logins)
             try:
                 self._brokers = tuple(self._host.call("call", self._number, "start"))
             except OSError as error:

@@ -8,23 +8,19 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from pytest_msk.brokers import versions
+from pytest_msk.brokers.auth.logins import Logins
 from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.clock import LoopClock
 from pytest_msk.brokers.embedded import apis, baselines  # noqa: F401  # apis registers the handlers
 from pytest_msk.brokers.embedded.cluster import Broker as ClusterBroker
 from pytest_msk.brokers.embedded.cluster import Cluster
-from pytest_msk.brokers.embedded.dispatch import Dispatcher
+from pytest_msk.brokers.embedded.doors import Doors
 from pytest_msk.brokers.embedded.faults import Fault, Faults
 from pytest_msk.brokers.embedded.journal import Journal, SeenRequest
-from pytest_msk.brokers.embedded.listener import Listener
 from pytest_msk.brokers.embedded.vacating import check_empty, vacate
 from pytest_msk.brokers.plane import Broker
 from pytest_msk.errors import MskError, MskUsageError
-from pytest_msk.spec import CLIENT_LISTENERS, ClusterSpec
-from pytest_msk.spec import Listener as ListenerName
-
-_SERVED: tuple[ListenerName, ...] = ("plaintext",)
-"""The listeners for clients that there are; the others come with authentication."""
+from pytest_msk.spec import ClusterSpec
 
 
 class RunningCluster:
@@ -32,21 +28,23 @@ class RunningCluster:
 
     Args:
         spec: what it should be.
+        logins: what its clients prove themselves with.
     """
 
-    def __init__(self, spec: ClusterSpec) -> None:
+    def __init__(self, spec: ClusterSpec, logins: Logins) -> None:
+        self._logins = logins
         self._journal = Journal()
         clock = LoopClock(asyncio.get_running_loop(), self._journal.fail_later)
         self.cluster = Cluster(spec, clock)
         self._faults = Faults(clock)
-        self._listeners: dict[int, Listener] = {}
+        self._doors: dict[int, Doors] = {}
 
     def start(self) -> Sequence[Broker]:
         """Let clients in; returns the brokers as the seam knows them."""
         for broker in self.cluster.brokers.values():
-            self._listen(broker)
-        for listener in self._listeners.values():
-            listener.open()
+            self._listen(broker, self.cluster.spec)
+        for doors in self._doors.values():
+            doors.open()
         return self._seen()
 
     def apply(self, spec: ClusterSpec) -> Sequence[Broker]:
@@ -72,18 +70,20 @@ class RunningCluster:
         joined = self._join(range(len(cluster.brokers) + 1, spec.brokers + 1), spec)
         rolled: list[ClusterBroker] = []
         try:
-            for broker in joined:
-                self._listeners[broker.id].open()
+            for broker in staying:
+                self._doors[broker.id].add(spec)
             for broker in staying if rolls else ():
                 rolled.append(broker)
                 self._restart(broker, spec)
+            for broker in (*staying, *joined):
+                self._doors[broker.id].open()
             vacate(cluster, leaving)
         except Exception:
             self._take_back(joined, rolled)
             raise
         self._remove(leaving)
-        for broker in cluster.brokers.values():
-            broker.endpoints = dict.fromkeys(_names(spec), self._listeners[broker.id].endpoint)
+        for doors in self._doors.values():
+            doors.keep(spec)
         cluster.become(spec)
         return self._seen()
 
@@ -107,11 +107,10 @@ class RunningCluster:
             )
         check_empty(cluster, range(spec.brokers + 1, len(cluster.brokers) + 1))
 
-    def _listen(self, broker: ClusterBroker) -> None:
-        """Give a broker a port, which is not open yet."""
-        dispatcher = Dispatcher(broker, "internal", self._journal, self._faults)
-        listener = self._listeners[broker.id] = Listener(dispatcher.serve)
-        broker.endpoints = dict.fromkeys(_names(self.cluster.spec), listener.endpoint)
+    def _listen(self, broker: ClusterBroker, spec: ClusterSpec) -> None:
+        """Give a broker its ports, which are not open yet."""
+        doors = self._doors[broker.id] = Doors(broker, self._logins, self._journal, self._faults)
+        doors.add(spec)
 
     def _join(self, ids: Iterable[int], spec: ClusterSpec) -> Sequence[ClusterBroker]:
         """Have more brokers, which are what they are to be from the start; where one gets no port, none."""
@@ -119,7 +118,7 @@ class RunningCluster:
         try:
             for broker_id in ids:
                 joined.append(self.cluster.add_broker(broker_id))
-                self._listen(joined[-1])
+                self._listen(joined[-1], spec)
                 self._change(joined[-1], spec)
         except OSError:
             self._remove(broker.id for broker in joined)
@@ -130,8 +129,8 @@ class RunningCluster:
         """Have brokers leave that hold nothing."""
         for broker_id in ids:
             self.cluster.remove_broker(broker_id)
-            if broker_id in self._listeners:
-                self._listeners.pop(broker_id).release()
+            if broker_id in self._doors:
+                self._doors.pop(broker_id).release()
 
     def _restart(self, broker: ClusterBroker, spec: ClusterSpec) -> None:
         """Restart a broker as what a spec says; it is in sync when that returns."""
@@ -151,6 +150,8 @@ class RunningCluster:
             with suppress(OSError):  # which made the change fail: that broker stays stopped
                 self._restart(broker, self.cluster.spec)
         self._remove(broker.id for broker in joined)
+        for doors in self._doors.values():
+            doors.keep(self.cluster.spec)
 
     def _seen(self) -> Sequence[Broker]:
         """The brokers as the seam knows them."""
@@ -159,8 +160,8 @@ class RunningCluster:
 
     def stop(self) -> None:
         """End every connection and give back every port."""
-        for listener in self._listeners.values():
-            listener.release()
+        for doors in self._doors.values():
+            doors.release()
         self.cluster.close()
 
     def check_brokers(self, ids: Iterable[int]) -> None:
@@ -176,14 +177,14 @@ class RunningCluster:
         """Stop one broker, as `Cluster.stop_broker` says; the port refuses clients meanwhile."""
         if self.cluster.broker(broker_id).alive:
             self.cluster.stop_broker(broker_id, graceful=graceful)
-            self._listeners[broker_id].close(graceful=graceful)
+            self._doors[broker_id].close(graceful=graceful)
 
     def start_broker(self, broker_id: int) -> None:
         """Start a stopped broker again."""
         if not self.cluster.broker(broker_id).alive:
             self.cluster.start_broker(broker_id)
             try:
-                self._listeners[broker_id].open()
+                self._doors[broker_id].open()
             except OSError:
                 self.cluster.stop_broker(broker_id)
                 raise
@@ -233,20 +234,18 @@ class RunningCluster:
         return self._journal.take_failures()
 
     def logs(self, lines: int) -> Mapping[int, str]:
-        """The last requests of each broker, a line each."""
+        """The last requests of each broker, and the clients that it refused, a line each."""
         seen = self._journal.requests()
         return {
-            broker: "".join(map(_line, [request for request in seen if request.broker == broker][-lines:]))
+            broker: "".join(
+                f"{datetime.fromtimestamp(at / 1000, UTC):%H:%M:%S.%f} {text}\n"
+                for at, text in sorted(
+                    [
+                        *((request.at, str(request)) for request in seen if request.broker == broker),
+                        *self._journal.refusals(broker),
+                    ],
+                    key=lambda line: line[0],
+                )[-lines:]
+            )
             for broker in self.cluster.brokers
         }
-
-
-def _names(spec: ClusterSpec) -> Sequence[ListenerName]:
-    """The listeners that are open."""
-    wanted = spec.listeners
-    return ["internal", *(name for name in CLIENT_LISTENERS if name in wanted and name in _SERVED)]
-
-
-def _line(request: SeenRequest) -> str:
-    at = datetime.fromtimestamp(request.at / 1000, UTC)
-    return f"{at:%H:%M:%S.%f} {request}\n"

@@ -6,22 +6,21 @@ before 3.5 keep them as well: MSK's clusters of those have ZooKeeper, which alwa
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
+from pytest_msk.brokers.auth.scram import LEAST_ITERATIONS, SCRAM_SHA_256, SCRAM_SHA_512, Credential
 from pytest_msk.brokers.embedded.api import Request, handles
 from pytest_msk.brokers.embedded.topic_admin import outcome
 from pytest_msk.brokers.embedded.topics import cut
 from pytest_msk.brokers.wire.errors import NONE, KafkaError
 from pytest_msk.brokers.wire.message import Message
 
-_HASHES = {1: "sha256", 2: "sha512"}
-"""By the number of the mechanism: SCRAM-SHA-256 and SCRAM-SHA-512."""
+NUMBERS: Mapping[str, int] = {SCRAM_SHA_256: 1, SCRAM_SHA_512: 2}
+"""The mechanisms, as these APIs number them."""
 
-_LEAST_ITERATIONS = 4096
+_MECHANISMS = {number: mechanism for mechanism, number in NUMBERS.items()}
+
 _MOST_ITERATIONS = 16384
 
 # Describing is where Kafka has an empty text, not none, when all is well.
@@ -33,23 +32,6 @@ _NOT_DESCRIBED = "Attempt to describe a user credential that does not exist: "
 _DESCRIBED_TWICE = "Cannot describe SCRAM credentials for the same user twice in a single request: "
 
 
-@dataclass(frozen=True)
-class Credential:
-    """What a server knows of a user's password for one mechanism.
-
-    Attributes:
-        iterations: how often the password was hashed.
-        salt: what was mixed into it.
-        stored_key: checks what a client proves.
-        server_key: proves to a client that the server knows the password.
-    """
-
-    iterations: int
-    salt: bytes = field(repr=False)
-    stored_key: bytes = field(repr=False)
-    server_key: bytes = field(repr=False)
-
-
 class ScramCredentials:
     """The SCRAM users of a cluster.
 
@@ -59,6 +41,10 @@ class ScramCredentials:
 
     def __init__(self) -> None:
         self.by_user: dict[str, dict[int, Credential]] = {}
+
+    def get(self, user: str, mechanism: str) -> Credential | None:
+        """The credential of a user for a mechanism by its name; None where there is none."""
+        return self.by_user.get(user, {}).get(NUMBERS[mechanism])
 
     def check_removal(self, user: str, mechanism: int) -> None:
         """Check that there is a credential to remove.
@@ -143,7 +129,7 @@ def _removal(credentials: ScramCredentials, deletion: Message) -> Callable[[], N
 
 def _addition(credentials: ScramCredentials, upsertion: Message, password: bytes) -> Callable[[], None]:
     _check(upsertion.name, upsertion.mechanism)
-    if upsertion.iterations < _LEAST_ITERATIONS:
+    if upsertion.iterations < LEAST_ITERATIONS:
         raise KafkaError("UNACCEPTABLE_CREDENTIAL", "Too few iterations")
     if upsertion.iterations > _MOST_ITERATIONS:
         raise KafkaError("UNACCEPTABLE_CREDENTIAL", "Too many iterations")
@@ -154,7 +140,7 @@ def _addition(credentials: ScramCredentials, upsertion: Message, password: bytes
 def _check(user: str, mechanism: int) -> None:
     if not user:
         raise KafkaError("UNACCEPTABLE_CREDENTIAL", "Username must not be empty")
-    if mechanism not in _HASHES:
+    if mechanism not in _MECHANISMS:
         raise KafkaError("UNSUPPORTED_SASL_MECHANISM", "Unknown SCRAM mechanism")
 
 
@@ -162,11 +148,5 @@ def _credential(upsertion: Message, password: bytes) -> Credential:
     if not password:
         # Java's HMAC takes no empty key.
         raise KafkaError("UNKNOWN_SERVER_ERROR")
-    algorithm = _HASHES[upsertion.mechanism]
-    client_key = hmac.digest(password, b"Client Key", algorithm)
-    return Credential(
-        upsertion.iterations,
-        bytes(upsertion.salt),
-        stored_key=hashlib.new(algorithm, client_key).digest(),
-        server_key=hmac.digest(password, b"Server Key", algorithm),
-    )
+    mechanism = _MECHANISMS[upsertion.mechanism]
+    return Credential.of_salted_password(mechanism, password, bytes(upsertion.salt), upsertion.iterations)

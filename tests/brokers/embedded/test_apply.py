@@ -45,7 +45,9 @@ def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def stop(self: RunningCluster, broker_id: int, *, graceful: bool = True) -> None:
         assert all(broker.alive and not broker.fenced for broker in self.cluster.brokers.values())
-        assert all(listener._open for listener in self._listeners.values())
+        assert all(
+            listener._open for doors in self._doors.values() for listener in doors._listeners.values()
+        )
         for partition in self.cluster.topics.partitions():
             assert set(partition.isr) == set(partition.replicas)
         stopped.append(broker_id)

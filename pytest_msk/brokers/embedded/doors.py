@@ -1,0 +1,140 @@
+"""The listeners of one embedded broker: each a door with a lock of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pytest_msk.brokers.auth.logins import TLS_LISTENERS, Logins, Mechanisms
+from pytest_msk.brokers.auth.sasl import SaslSession
+from pytest_msk.brokers.auth.scram import SCRAM_SHA_512
+from pytest_msk.brokers.embedded.dispatch import Dispatcher
+from pytest_msk.brokers.embedded.listener import LOOPBACK, Listener
+from pytest_msk.brokers.embedded.sasl import Sasl
+from pytest_msk.spec import CLIENT_LISTENERS, ClusterSpec
+from pytest_msk.spec import Listener as ListenerName
+
+if TYPE_CHECKING:
+    import ssl
+
+    from pytest_msk.brokers.auth.scram import Credential
+    from pytest_msk.brokers.embedded.cluster import Broker
+    from pytest_msk.brokers.embedded.connection import Connection, Serve
+    from pytest_msk.brokers.embedded.faults import Faults
+    from pytest_msk.brokers.embedded.journal import Journal
+
+_HOSTS = (LOOPBACK, "localhost")
+_REAUTHENTICATION = "connections.max.reauth.ms"
+
+
+def names(spec: ClusterSpec) -> list[ListenerName]:
+    """The listeners that a broker has; ``internal``, for ourselves, is always one."""
+    return ["internal", *(name for name in CLIENT_LISTENERS if name in spec.listeners)]
+
+
+class Doors:
+    """The listeners of one broker. Not open at first.
+
+    Args:
+        broker: whose they are.
+        logins: what clients prove themselves with.
+        journal: takes down what is asked, and who is refused.
+        faults: what goes wrong.
+    """
+
+    def __init__(self, broker: Broker, logins: Logins, journal: Journal, faults: Faults) -> None:
+        self._broker = broker
+        self._logins = logins
+        self._journal = journal
+        self._faults = faults
+        self._listeners: dict[ListenerName, Listener] = {}
+        self._contexts: dict[ListenerName, tuple[ClusterSpec, ssl.SSLContext]] = {}
+
+    def add(self, spec: ClusterSpec) -> None:
+        """Take a port for each listener of a spec that is not there yet.
+
+        Raises:
+            OSError: there is no port; those that were there before stay, and no other.
+        """
+        added: dict[ListenerName, Listener] = {}
+        try:
+            for name in names(spec):
+                if name not in self._listeners:
+                    added[name] = self._listener(name)
+        except OSError:
+            for listener in added.values():
+                listener.release()
+            raise
+        self._listeners.update(added)
+        self._tell()
+
+    def keep(self, spec: ClusterSpec) -> None:
+        """Have no listener any more but those of a spec."""
+        for name in self._listeners.keys() - set(names(spec)):
+            self._listeners.pop(name).release()
+        self._tell()
+
+    def open(self) -> None:
+        """Let clients in.
+
+        Raises:
+            OSError: a port is not ours any more. All are shut then.
+        """
+        try:
+            for listener in self._listeners.values():
+                listener.open()
+        except OSError:
+            self.close(graceful=False)
+            raise
+
+    def close(self, *, graceful: bool = True) -> None:
+        """Let nobody in, and end the connections, as `Listener.close` says."""
+        for listener in self._listeners.values():
+            listener.close(graceful=graceful)
+
+    def release(self) -> None:
+        """Give the ports back."""
+        for listener in self._listeners.values():
+            listener.release()
+
+    def _tell(self) -> None:
+        self._broker.endpoints = {name: listener.endpoint for name, listener in self._listeners.items()}
+
+    def _listener(self, name: ListenerName) -> Listener:
+        serve: Serve = Dispatcher(self._broker, name, self._journal, self._faults).serve
+
+        def refused(connection: Connection, why: str) -> None:
+            cluster = self._broker.cluster
+            text = f"{connection.host} is not let in by listener {name}: {why}"
+            self._journal.refuse(self._broker.id, cluster.clock.now_ms(), text)
+
+        session: Callable[[], SaslSession] | None = None
+        if name in ("scram", "iam"):
+            serve = Sasl(serve, refused, self._journal.fail_later).serve
+            session = partial(self._session, self._mechanisms(name))
+        context = partial(self._context, name) if name in TLS_LISTENERS else None
+        return Listener(serve, session, context, refused)
+
+    def _mechanisms(self, name: ListenerName) -> Mechanisms:
+        if name == "scram":
+            return self._logins.scram(self._credential)
+        return self._logins.iam(_HOSTS, self._broker.cluster.clock)
+
+    def _session(self, mechanisms: Mechanisms) -> SaslSession:
+        cluster = self._broker.cluster
+        return SaslSession(mechanisms, cluster.clock, max_reauth_ms=cluster.setting(_REAUTHENTICATION))
+
+    def _credential(self, user: str) -> Credential | None:
+        return self._broker.cluster.scram_credentials.get(user, SCRAM_SHA_512)
+
+    def _context(self, name: ListenerName) -> ssl.SSLContext:
+        """Made when the first client comes, and again after the cluster has become another."""
+        if name != "tls":
+            return self._logins.keys.plain_context
+        spec = self._broker.cluster.spec
+        known, context = self._contexts.get(name, (None, None))
+        if context is None or known != spec:
+            context = self._logins.keys.context(spec)
+            self._contexts[name] = spec, context
+        return context
