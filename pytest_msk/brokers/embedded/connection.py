@@ -34,6 +34,7 @@ class Connection(asyncio.BufferedProtocol):
     Attributes:
         host: the client's address.
         principal: who the client is, as Kafka writes it.
+        on_lost: called when it has ended.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Connection(asyncio.BufferedProtocol):
         self.session = session
         self.host = ""
         self.principal = ANONYMOUS
+        self.on_lost: list[Callable[[], object]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -71,6 +73,8 @@ class Connection(asyncio.BufferedProtocol):
         self._frames.clear()
         if self._waiting is not None:
             self._waiting.cancel()
+        for lost in self.on_lost:
+            lost()
         self._lost(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -49,43 +49,46 @@ class Doors:
         self._journal = journal
         self._faults = faults
         self._listeners: dict[ListenerName, Listener] = {}
+        self._names: frozenset[ListenerName] = frozenset()
         self._contexts: dict[ListenerName, tuple[ClusterSpec, ssl.SSLContext]] = {}
 
     def add(self, spec: ClusterSpec) -> None:
-        """Take a port for each listener of a spec that is not there yet.
+        """Have the listeners of a spec too; the ports of those that were there once are taken already.
 
         Raises:
             OSError: there is no port; those that were there before stay, and no other.
         """
-        added: dict[ListenerName, Listener] = {}
+        made: dict[ListenerName, Listener] = {}
         try:
             for name in names(spec):
                 if name not in self._listeners:
-                    added[name] = self._listener(name)
+                    made[name] = self._listener(name)
         except OSError:
-            for listener in added.values():
+            for listener in made.values():
                 listener.release()
             raise
-        self._listeners.update(added)
-        self._tell()
+        self._listeners.update(made)
+        self._have({*self._names, *names(spec)})
 
     def keep(self, spec: ClusterSpec) -> None:
-        """Have no listener any more but those of a spec."""
-        for name in self._listeners.keys() - set(names(spec)):
-            self._listeners.pop(name).release()
-        self._tell()
+        """Have no listener any more but those of a spec; the others' ports stay taken."""
+        for name in self._names.difference(names(spec)):
+            self._listeners[name].close(graceful=False)
+        self._have(self._names.intersection(names(spec)))
 
     def open(self) -> None:
         """Let clients in.
 
         Raises:
-            OSError: a port is not ours any more. All are shut then.
+            OSError: a port is not ours any more. Those that were open before are so then, and no other.
         """
+        shut = [self._listeners[name] for name in self._names if not self._listeners[name].is_open]
         try:
-            for listener in self._listeners.values():
+            for listener in shut:
                 listener.open()
         except OSError:
-            self.close(graceful=False)
+            for listener in shut:
+                listener.close(graceful=False)
             raise
 
     def close(self, *, graceful: bool = True) -> None:
@@ -98,8 +101,11 @@ class Doors:
         for listener in self._listeners.values():
             listener.release()
 
-    def _tell(self) -> None:
-        self._broker.endpoints = {name: listener.endpoint for name, listener in self._listeners.items()}
+    def _have(self, wanted: Collection[ListenerName]) -> None:
+        self._names = frozenset(wanted)
+        self._broker.endpoints = {
+            name: listener.endpoint for name, listener in self._listeners.items() if name in wanted
+        }
 
     def _listener(self, name: ListenerName) -> Listener:
         serve: Serve = Dispatcher(self._broker, name, self._journal, self._faults).serve

@@ -36,6 +36,10 @@ class Listener:
         session: makes a connection's SASL session; None for no SASL.
         context: TLS as clients have to speak it, asked for with each connection; None for none.
         refused: called with a connection that has no TLS in common with us, and the reason.
+
+    Attributes:
+        endpoint: where it is.
+        is_open: whether it lets clients in.
     """
 
     def __init__(
@@ -52,20 +56,18 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._socket = _bound(0)
         self.endpoint = Endpoint(LOOPBACK, self._socket.getsockname()[1])
-        self._open = False
+        self.is_open = False
         self._connections: set[Connection] = set()
         self._arriving: set[asyncio.Task[object]] = set()
 
     def open(self) -> None:
-        """Let clients in; nothing where it does already.
+        """Let clients in.
 
         Raises:
             OSError: the port is not ours any more.
         """
-        if self._open:
-            return
         self._socket.listen(_BACKLOG)
-        self._open = True
+        self.is_open = True
         self._watch()
 
     def close(self, *, graceful: bool = True) -> None:
@@ -74,9 +76,9 @@ class Listener:
         Args:
             graceful: let what was answered go out first; otherwise connections are reset.
         """
-        if not self._open:
+        if not self.is_open:
             return
-        self._open = False
+        self.is_open = False
         self._loop.remove_reader(self._socket)
         # Closing is not enough where a forked child has inherited the socket.
         with suppress(OSError):
@@ -95,7 +97,7 @@ class Listener:
         self._socket.close()
 
     def _watch(self) -> None:
-        if self._open:
+        if self.is_open:
             self._loop.add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:

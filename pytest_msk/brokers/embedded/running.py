@@ -72,11 +72,11 @@ class RunningCluster:
         try:
             for broker in staying:
                 self._doors[broker.id].add(spec)
+            for doors in self._doors.values():
+                doors.open()
             for broker in staying if rolls else ():
                 rolled.append(broker)
                 self._restart(broker, spec)
-            for broker in (*staying, *joined):
-                self._doors[broker.id].open()
             vacate(cluster, leaving)
         except Exception:
             self._take_back(joined, rolled)

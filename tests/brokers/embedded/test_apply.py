@@ -46,7 +46,7 @@ def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def stop(self: RunningCluster, broker_id: int, *, graceful: bool = True) -> None:
         assert all(broker.alive and not broker.fenced for broker in self.cluster.brokers.values())
         assert all(
-            listener._open for doors in self._doors.values() for listener in doors._listeners.values()
+            listener.is_open for doors in self._doors.values() for listener in doors._listeners.values()
         )
         for partition in self.cluster.topics.partitions():
             assert set(partition.isr) == set(partition.replicas)
@@ -118,17 +118,17 @@ class TestMoreBrokers:
         change(cluster, brokers=6)
         assert one_at_a_time == [1, 2]
 
-    @pytest.mark.parametrize("joined", [1, 2])
+    @pytest.mark.parametrize("joined", [1, 2, 3, 4])
     def test_where_one_gets_no_port_none_joins(
         self, three: EmbeddedBrokers, monkeypatch: pytest.MonkeyPatch, joined: int
     ) -> None:
         places = three.brokers
         make, made = Listener.__init__, list[int]()
 
-        def refuse(self: Listener, serve: Any) -> None:
+        def refuse(self: Listener, *how: Any) -> None:
             if len(made) == joined - 1:
                 raise OSError("no port is left")
-            make(self, serve)
+            make(self, *how)
             made.append(self.endpoint.port)
 
         monkeypatch.setattr(Listener, "__init__", refuse)
@@ -304,7 +304,7 @@ class TestConfiguration:
         change(one, listeners=frozenset({"plaintext"}))
         assert one.brokers == (before,)
         assert {value for value, _ in settings(one, "listeners")} == {
-            f"CLIENT://{before.endpoints['plaintext']}"
+            f"REPLICATION://{before.endpoints['internal']},CLIENT://{before.endpoints['plaintext']}"
         }
 
 
