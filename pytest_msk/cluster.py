@@ -105,6 +105,17 @@ class MskCluster(Faults):
         return ",".join(servers)
 
     @property
+    def ca_pem(self) -> str:
+        """The certificate of the cluster's own authority, PEM: what clients trust (``ssl.ca.pem``).
+
+        Brokers show certificates that it signed, on the listeners ``tls``, ``scram`` and ``iam``.
+
+        Raises:
+            UnsupportedOnPlaneError: the cluster's backend runs no brokers.
+        """
+        return self._cluster.brokers.keys.authority.pem.decode()
+
+    @property
     def client(self) -> Any:
         """A boto3 ``kafka`` client in the cluster's region, patched."""
         self._on_use(str(self._cluster.arn))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_msk.brokers.auth.keys import ClusterKeys
 from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.plane import Broker
 from pytest_msk.errors import UnsupportedOnPlaneError
@@ -38,6 +39,14 @@ class NoBrokers:
 
     def __init__(self, spec: ClusterSpec) -> None:
         self._name = spec.name
+
+    @property
+    def keys(self) -> ClusterKeys:
+        """Refused: nobody shows a certificate."""
+        raise UnsupportedOnPlaneError(
+            f"Cluster {self._name!r} has no certificates: the metadata backend answers the MSK API and runs "
+            "no brokers. Leave --msk-backend out."
+        )
 
     def start(self) -> None:
         """Ready at once."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pytest_msk.brokers.auth.keys import ClusterKeys
 from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.spec import ClusterSpec, Listener
 
@@ -42,13 +43,17 @@ class Broker:
 
     @property
     def host(self) -> str:
-        """Host of the listener that the plugin's own clients use."""
-        return self.endpoints["internal"].host
+        """Host of the listener for clients without credentials, or else of the plugin's own."""
+        return self._plain.host
 
     @property
     def port(self) -> int:
-        """Port of the listener that the plugin's own clients use."""
-        return self.endpoints["internal"].port
+        """Port of the listener for clients without credentials, or else of the plugin's own."""
+        return self._plain.port
+
+    @property
+    def _plain(self) -> Endpoint:
+        return self.endpoints.get("plaintext") or self.endpoints["internal"]
 
 
 class Brokers(Protocol):
@@ -57,6 +62,14 @@ class Brokers(Protocol):
     @property
     def brokers(self) -> Sequence[Broker]:
         """The brokers, by id; empty before `start` has returned and on a plane without brokers."""
+
+    @property
+    def keys(self) -> ClusterKeys:
+        """The certificates: who signs them, and what the brokers show.
+
+        Raises:
+            UnsupportedOnPlaneError: the plane runs no brokers.
+        """
 
     @property
     def network(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
+from pytest_msk.brokers.auth.keys import ClusterKeys
 from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.plane import Broker, Endpoint
 from pytest_msk.errors import BrokerStartError, UnsupportedOnPlaneError
@@ -87,6 +88,10 @@ class FakeBrokers:
         self.stopped = 0
         self.starting = threading.Event()
         self._stop = threading.Event()
+
+    @property
+    def keys(self) -> ClusterKeys:
+        return ClusterKeys(self.spec.name)
 
     def start(self) -> None:
         self.starting.set()

@@ -72,9 +72,10 @@ class TestServerless:
         assert len(vpc["SecurityGroupIds"]) == 1
         assert info["Serverless"]["ClientAuthentication"] == {"Sasl": {"Iam": {"Enabled": True}}}
 
-    def test_runs_no_brokers_yet(self, client: Any, service: MskService, plane: FakePlane) -> None:
+    def test_runs_brokers_of_its_own(self, client: Any, service: MskService, plane: FakePlane) -> None:
         service.wait_active(create_serverless(client), PATIENCE)
-        assert plane.made == {}
+        spec = plane.made["events"].spec
+        assert (spec.brokers, spec.listeners, spec.auto_create_topics) == (3, {"iam"}, False)
 
     @pytest.mark.parametrize("call", ["describe_cluster", "list_nodes", "get_compatible_kafka_versions"])
     def test_what_serverless_clusters_do_not_have(self, client: Any, call: str) -> None:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from pytest_msk.aws.errors import bad_request
-from pytest_msk.aws.kafka import rules
+from pytest_msk.aws.kafka import listeners, rules
 from pytest_msk.aws.kafka.api import Call, operation
 from pytest_msk.aws.kafka.operations import IDENTICAL, Update, update
 from pytest_msk.aws.kafka.provisioned import has_kraft
@@ -94,7 +94,7 @@ def update_security(call: Call) -> Mapping[str, Any]:
             _SECURITY_TYPE,
             _shown(cluster.settings, given),
             _shown(settings, given),
-            cluster.spec.changed(listeners=target.listeners),
+            cluster.spec.changed(**listeners.opened(call.region, target)),
             settings,
         )
 

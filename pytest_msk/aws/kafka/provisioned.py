@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from pytest_msk.aws.arns import partition
-from pytest_msk.aws.kafka import network, rules
+from pytest_msk.aws.kafka import listeners, network, rules
 from pytest_msk.aws.kafka.configurations import configuration_properties
 from pytest_msk.aws.kafka.monitoring import check_log_destinations, logging_info, open_monitoring
 from pytest_msk.aws.kafka.security import Security, check_security, client_authentication, read_security
@@ -61,8 +61,8 @@ def create_provisioned(
                 version,
                 express=rules.is_express(request["BrokerNodeGroupInfo"]["InstanceType"]),
             ),
-            listeners=security.listeners,
             zone_ids=tuple(zones),
+            **listeners.opened(region, security),
             # MSK's brokers do not make topics on first use; where nothing was said about security the
             # cluster is one for trying things out, and they do, unless the rules are to be AWS's.
             auto_create_topics=not security.named and not strict,

@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from pytest_msk.brokers.admin import Resource
+from pytest_msk.brokers.auth.keys import ClusterKeys
+from pytest_msk.brokers.auth.logins import Logins
 from pytest_msk.brokers.baseline import Baseline
-from pytest_msk.brokers.docker import baselines, engine, properties
+from pytest_msk.brokers.docker import baselines, engine, listeners
 from pytest_msk.brokers.docker.container import BrokerContainer
 from pytest_msk.brokers.docker.fleet import Fleet, explained
+from pytest_msk.brokers.docker.listeners import Doors
 from pytest_msk.brokers.docker.rolling import Update
 from pytest_msk.brokers.plane import Broker
 from pytest_msk.errors import BrokerStartError, MskError, MskUsageError
 from pytest_msk.spec import ClusterSpec
 
-_OF_ALL = ""
+_OF_ALL = Resource.broker(None)
 """In a baseline: the settings of all brokers."""
 
 
@@ -29,6 +33,7 @@ class DockerBrokers:
         image: image template.
         startup_timeout: seconds for `start`, the pull of an image not counted.
         on_stopped: called when nothing is left.
+        make_doors: makes what lets clients in that log in with IAM.
     """
 
     def __init__(
@@ -39,11 +44,22 @@ class DockerBrokers:
         *,
         startup_timeout: float,
         on_stopped: Callable[[DockerBrokers], None],
+        make_doors: Callable[[Logins], Doors],
     ) -> None:
-        self._fleet = Fleet(spec, arn, image, timeout=startup_timeout)
+        self._fleet = Fleet(spec, arn, image, timeout=startup_timeout, make_doors=make_doors)
         self._on_stopped = on_stopped
         self._brokers: tuple[Broker, ...] = ()
         self._changing = threading.Lock()
+
+    @property
+    def keys(self) -> ClusterKeys:
+        """The certificates: who signs them, and what the brokers show.
+
+        Raises:
+            MskError: the engine, whose host they are for, does not answer; only when this is first asked.
+        """
+        with self._as_msk_error("There are no certificates"):
+            return self._fleet.logins.keys
 
     @property
     def brokers(self) -> Sequence[Broker]:
@@ -58,7 +74,7 @@ class DockerBrokers:
     @property
     def endpoints_in_network(self) -> Sequence[str]:
         """``host:port`` of each broker for a client on `network`."""
-        return tuple(f"{self._fleet.host(broker.id)}:{properties.NETWORK_PORT}" for broker in self._brokers)
+        return tuple(f"{self._fleet.host(broker.id)}:{listeners.NETWORK.port}" for broker in self._brokers)
 
     def start(self) -> None:
         """Start all brokers and return when each answers Metadata that lists them all.
@@ -112,6 +128,7 @@ class DockerBrokers:
                 try:
                     Update(self._fleet, spec).carry_out()
                 finally:
+                    self._fleet.close_doors(unless=self._fleet.spec.listeners)
                     with suppress(MskError, *engine.ENGINE_ERRORS):  # which would hide what failed first
                         self._brokers = self._fleet.brokers()
 

@@ -18,13 +18,11 @@ from testcontainers.core.container import DockerContainer
 
 from pytest_msk.brokers.clock import real_monotonic
 from pytest_msk.brokers.docker import engine, readiness, reaper
+from pytest_msk.brokers.docker.listeners import PUBLISHED, SETTINGS
 from pytest_msk.brokers.docker.patience import Patience
-from pytest_msk.brokers.docker.properties import HOST_PORT
 from pytest_msk.brokers.plane import Endpoint
 from pytest_msk.errors import BrokerStartError
-
-SETTINGS = "tmp/pytest-msk"
-"""Where `start.sh` looks for what is copied in."""
+from pytest_msk.spec import Listener
 
 # What `start.sh` says last, each in a line of its own.
 _MARK = b"[pytest-msk] "
@@ -68,7 +66,8 @@ class BrokerContainer:
         self.progress = "no container yet"
         self._network = network
         self._local = local
-        self._port: int | None = None  # Docker's choice until a container has to have the same as another
+        # Docker's choice until a container has to have the same as another.
+        self._ports: Mapping[int, int] = {}
         self._container = self._made(image, labels)
 
     def start(self, patience: Patience) -> None:
@@ -78,13 +77,20 @@ class BrokerContainer:
         self.progress = "container runs"
 
     @cached_property
-    def endpoint(self) -> Endpoint:
-        """Where the broker's published port is reached."""
+    def endpoints(self) -> Mapping[Listener, Endpoint]:
+        """Where the published ports of listeners are reached, be they open or not."""
+        ports = [place.port for place in PUBLISHED.values()]
         try:
-            return engine.endpoint(self._container, HOST_PORT, local=self._local)
+            reached = engine.endpoints(self._container, ports, local=self._local)
         except engine.ENGINE_ERRORS:
             self._check_alive()  # a container that has exited publishes nothing
             raise
+        return {name: reached[place.port] for name, place in PUBLISHED.items()}
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the plugin's own clients reach the broker."""
+        return self.endpoints["internal"]
 
     def configure(self, settings: Mapping[str, bytes], patience: Patience) -> None:
         """Copy in what the first process waits for, and so start Kafka."""
@@ -95,7 +101,8 @@ class BrokerContainer:
         """Copy settings in, for Kafka's next start."""
         patience.check()
         # An archive is unpacked in order: when this last file is there, so are the others.
-        self._wrapped.put_archive("/", _archive({**settings, "complete": b""}))
+        archive = _archive({**settings, "complete": b""})
+        patience.until(lambda: self._unpacks(archive))
 
     def await_ready(self, expected: Collection[int], patience: Patience) -> None:
         """Return when the broker says that those expected, which it is one of, and a controller are there.
@@ -140,8 +147,9 @@ class BrokerContainer:
         Raises:
             BrokerStartError: patience ended, perhaps because something else has taken the port meanwhile.
         """
-        if self._port is None:
-            self._port = engine.published_port(self._container, HOST_PORT)
+        if not self._ports:
+            ports = [place.port for place in PUBLISHED.values()]
+            self._ports = engine.published_ports(self._container, ports)
         old, old_client = self._wrapped, self._container.get_docker_client().client
         old.stop(timeout=_GRACE)
         old.rename(f"{self.name}-{uuid.uuid4().hex}")
@@ -151,7 +159,7 @@ class BrokerContainer:
         finally:
             if made._container is not None:
                 self._container, self.image = made, image
-                self.__dict__.pop("endpoint", None)
+                self.__dict__.pop("endpoints", None)
                 old.remove(force=True)  # not its volumes: they have gone over
                 old_client.close()
         self.progress = "container runs"
@@ -179,7 +187,7 @@ class BrokerContainer:
             if not taken:
                 raise
             raise BrokerStartError(
-                f"{error}: something else has taken port {self._port} of broker {self.id} while it was "
+                f"{error}: something else has taken a port of broker {self.id} while it was "
                 f"restarted: {taken}"
             ) from error
 
@@ -188,8 +196,9 @@ class BrokerContainer:
         container.with_name(self.name).with_command(_first_process())
         container.with_kwargs(network=self._network, labels=dict(labels), **more)
         # All interfaces only where this process is not on the engine's machine: nobody else needs to get in.
-        port: Any = (engine.LOOPBACK, self._port) if self._local else self._port
-        container.ports[f"{HOST_PORT}/tcp"] = port
+        for place in PUBLISHED.values():
+            port: Any = self._ports.get(place.port)
+            container.ports[f"{place.port}/tcp"] = (engine.LOOPBACK, port) if self._local else port
         return container
 
     def death(self) -> str | None:
@@ -223,6 +232,15 @@ class BrokerContainer:
             client.close()
         return []
 
+    def _unpacks(self, archive: bytes) -> bool:
+        """Copy an archive in, unless the first process has not made the place for it yet."""
+        try:
+            self._wrapped.put_archive(SETTINGS, archive)
+        except NotFound:
+            self._check_alive()
+            return False
+        return True
+
     def _check_alive(self) -> None:
         if death := self.death():
             raise BrokerStartError(f"broker {self.id}: {death}")
@@ -252,7 +270,7 @@ def _archive(contents: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in contents.items():
-            member = tarfile.TarInfo(f"{SETTINGS}/{name}")
+            member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()

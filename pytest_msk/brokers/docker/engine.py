@@ -6,7 +6,7 @@ import ipaddress
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -104,24 +104,36 @@ def is_local(client: DockerClient) -> bool:
     return any(_is_own_address(_gateway(config)) for config in bridge["IPAM"]["Config"])
 
 
-def endpoint(container: DockerContainer, port: int, *, local: bool) -> Endpoint:
-    """Where this process reaches a port of a running container.
+def endpoints(container: DockerContainer, ports: Iterable[int], *, local: bool) -> Mapping[int, Endpoint]:
+    """Where this process reaches ports of a running container.
 
     Args:
         container: the container.
-        port: the port inside it.
+        ports: the ports inside it.
         local: what `is_local` says of its engine.
     """
-    client = container.get_docker_client()
-    if client.get_connection_mode().use_mapped_port:
-        port = published_port(container, port)
+    ports = list(ports)
+    is_mapped = container.get_docker_client().get_connection_mode().use_mapped_port
+    reached = published_ports(container, ports) if is_mapped else {port: port for port in ports}
     # By number: a look-up of localhost may give ::1, where nothing is published.
-    return Endpoint(LOOPBACK if local else container.get_container_host_ip(), port)
+    host = LOOPBACK if local else container.get_container_host_ip()
+    return {port: Endpoint(host, at) for port, at in reached.items()}
 
 
-def published_port(container: DockerContainer, port: int) -> int:
-    """The port of the engine's machine at which a port of a running container is published."""
-    return int(container.get_docker_client().port(container.get_container_id(), port))
+def published_ports(container: DockerContainer, ports: Iterable[int]) -> Mapping[int, int]:
+    """The ports of the engine's machine at which ports of a running container are published.
+
+    Raises:
+        ConnectionError: one of them is not.
+    """
+    api = container.get_docker_client().client.api
+    found = api.inspect_container(container.get_container_id())["NetworkSettings"]["Ports"] or {}
+    published = {}
+    for port in ports:
+        if not (bindings := found.get(f"{port}/tcp")):
+            raise ConnectionError(f"port {port} of container {container.get_container_id()} is not published")
+        published[port] = int(bindings[0]["HostPort"])
+    return published
 
 
 def is_port_taken(error: BaseException) -> bool:

@@ -6,14 +6,18 @@ import math
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
-from pytest_msk.brokers.docker import engine, images, properties, pull, reaper, storage
+from pytest_msk.brokers.auth.keys import ClusterKeys
+from pytest_msk.brokers.auth.logins import Logins
+from pytest_msk.brokers.docker import engine, images, listeners, properties, pull, reaper, storage
 from pytest_msk.brokers.docker.container import BrokerContainer, Stop
+from pytest_msk.brokers.docker.listeners import Doors
 from pytest_msk.brokers.docker.patience import Patience
 from pytest_msk.brokers.docker.threads import side_by_side
 from pytest_msk.brokers.plane import Broker, Endpoint
 from pytest_msk.errors import BrokerStartError
-from pytest_msk.spec import ClusterSpec, Listener
+from pytest_msk.spec import CLIENT_LISTENERS, ClusterSpec, Listener
 
 SIGNAL_PATIENCE = 15
 """Seconds for Kafka to stop, or to begin to start."""
@@ -33,6 +37,7 @@ class Fleet:
         arn: the cluster's ARN, whose last part names containers and network.
         template: image template.
         timeout: seconds for brokers to get ready.
+        make_doors: makes what stands in front of the brokers where IAM is a way in.
 
     Attributes:
         spec: what the brokers are.
@@ -44,7 +49,15 @@ class Fleet:
         stopping: set once the cluster is to go; every wait ends then.
     """
 
-    def __init__(self, spec: ClusterSpec, arn: str, template: str, *, timeout: float) -> None:
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        arn: str,
+        template: str,
+        *,
+        timeout: float,
+        make_doors: Callable[[Logins], Doors],
+    ) -> None:
         self.spec = spec
         self.network = f"pytest-msk-{arn.rpartition('/')[2]}"
         self.containers: dict[int, BrokerContainer] = {}
@@ -55,6 +68,10 @@ class Fleet:
         self._arn = arn
         self._template = template
         self._timeout = timeout
+        self._make_doors = make_doors
+        self._doors: Doors | None = None  # while IAM is, or becomes, or was until now, a way in
+        self._logins: Logins | None = None
+        self._lock = threading.Lock()  # of these two
         self._kraft_uuid = storage.random_uuid()
         # The quorum of controllers is what it was at the start, however many brokers come and go.
         self._voters = {id_: self.host(id_) for id_ in properties.controller_ids(spec.brokers)}
@@ -70,6 +87,16 @@ class Fleet:
     def bootstrap(self) -> str:
         """Where brokers are asked from this machine."""
         return ",".join(str(container.endpoint) for container in self.containers.values())
+
+    @property
+    def logins(self) -> Logins:
+        """What clients prove themselves with. Asks the engine where it is when this is first asked.
+
+        Raises:
+            OSError: the engine does not answer, as others of `engine.ENGINE_ERRORS`.
+        """
+        with self._lock:
+            return self._known_logins()
 
     def host(self, broker_id: int) -> str:
         """The name of a broker on the container network."""
@@ -124,11 +151,33 @@ class Fleet:
         asked = [self.containers[id_] for id_ in expected]
         self._for_each(asked, lambda container: container.await_ready(expected, patience))
         self.running.update(expected)
+        self.lead((container.id for container in coming), spec)
+
+    def lead(self, ids: Iterable[int], spec: ClusterSpec) -> None:
+        """Have the doors of brokers lead to them, where a spec opens any."""
+        if self._doors is not None and "iam" in spec.listeners:
+            for id_ in ids:
+                self._doors.lead(id_, self.containers[id_].endpoints["iam"])
+
+    def close_doors(self, *, unless: Collection[Listener] = ()) -> None:
+        """Close the doors, unless IAM is among the listeners that are open."""
+        with self._lock:
+            if self._doors is not None and "iam" not in unless:
+                self._doors.close()
+                self._doors = None
 
     def properties(self, container: BrokerContainer, spec: ClusterSpec) -> Mapping[str, str]:
         """The ``server.properties`` of a broker."""
+        authorities: list[str] = []
+        if listeners.wants_certificates(spec):
+            authorities += [self.logins.keys.authority.pem.decode("ascii"), *spec.client_authorities]
         return properties.server_properties(
-            spec, container.id, container.name, self._voters, container.endpoint
+            spec,
+            container.id,
+            container.name,
+            self._voters,
+            self._advertised(container, spec),
+            authorities=authorities,
         )
 
     def files(self, container: BrokerContainer, spec: ClusterSpec) -> Mapping[str, bytes]:
@@ -138,6 +187,7 @@ class Fleet:
             "meta.properties": storage.meta_properties(self._kraft_uuid, container.id).encode(),
             "cluster-id": self._kraft_uuid.encode(),
             "java.security": _JAVA_SECURITY,
+            **listeners.keystore(spec, lambda: self.logins.keys),
         }
         checkpoint = storage.checkpoint_for(self._template, spec.kafka_version)
         return files if checkpoint is None else files | {"bootstrap.checkpoint": checkpoint}
@@ -206,6 +256,7 @@ class Fleet:
 
     def remove(self) -> list[str]:
         """Remove all there is; returns what went wrong."""
+        self.close_doors()
         if not self._began:
             return []
         self.running.clear()
@@ -248,10 +299,29 @@ class Fleet:
             self._giving_up.clear()
 
     def _broker(self, container: BrokerContainer) -> Broker:
-        endpoints: dict[Listener, Endpoint] = {"internal": container.endpoint}
-        if "plaintext" in self.spec.listeners:
-            endpoints["plaintext"] = container.endpoint
-        return Broker(container.id, endpoints, self.spec.rack(container.id))
+        return Broker(container.id, self._advertised(container, self.spec), self.spec.rack(container.id))
+
+    def _advertised(self, container: BrokerContainer, spec: ClusterSpec) -> Mapping[Listener, Endpoint]:
+        """The listeners that a spec opens, each with where clients find it."""
+        found: dict[Listener, Endpoint] = {"internal": container.endpoint}
+        for name in CLIENT_LISTENERS:
+            if name in spec.listeners:
+                iam = name == "iam"
+                found[name] = self._door(container.id) if iam else container.endpoints[name]
+        return found
+
+    def _door(self, broker_id: int) -> Endpoint:
+        """Where a broker's door is; all are made with the first."""
+        with self._lock:
+            if self._doors is None:
+                self._doors = self._make_doors(self._known_logins())
+            return self._doors.address(broker_id)
+
+    def _known_logins(self) -> Logins:
+        if self._logins is None:
+            keys = ClusterKeys(self.spec.name, [engine.published_host()])
+            self._logins = replace(Logins.of(self.spec.name, self._arn), keys=keys)
+        return self._logins
 
     def _labels(self, spec: ClusterSpec, broker_id: int | None = None) -> Mapping[str, str]:
         """Of a broker's container, or of what all have in common."""
@@ -265,7 +335,7 @@ class Fleet:
         if broker_id is None:
             return labels
         # Docker picks the published port after labels are fixed: `docker port NAME <plain-port>` tells it.
-        plain_port = str(properties.HOST_PORT)
+        plain_port = str(listeners.PUBLISHED["plaintext"].port)
         return labels | {"pytest-msk.broker-id": str(broker_id), "pytest-msk.plain-port": plain_port}
 
 

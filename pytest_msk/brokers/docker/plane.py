@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
+from pytest_msk.brokers.auth.logins import Logins
 from pytest_msk.brokers.docker import engine, images, properties
 from pytest_msk.brokers.docker.cluster import DockerBrokers
+from pytest_msk.brokers.docker.listeners import Doors
 from pytest_msk.spec import ClusterSpec
+
+
+def _iam_doors(logins: Logins) -> Doors:
+    from pytest_msk.brokers.docker.doors import IamDoors
+
+    return IamDoors(logins)
 
 
 class DockerPlane:
@@ -15,12 +24,20 @@ class DockerPlane:
     Args:
         image: the image, with ``{version}`` for Kafka's version; without it, one image for every version.
         startup_timeout: seconds from the first container to all brokers being ready.
+        make_doors: makes what stands in front of a cluster's brokers and lets clients in that log in with
+            IAM, which Kafka does not know.
     """
 
     name = "docker"
 
-    def __init__(self, image: str = images.OFFICIAL, startup_timeout: float = 120.0) -> None:
+    def __init__(
+        self,
+        image: str = images.OFFICIAL,
+        startup_timeout: float = 120.0,
+        make_doors: Callable[[Logins], Doors] = _iam_doors,
+    ) -> None:
         self._image = image
+        self._make_doors = make_doors
         self._startup_timeout = startup_timeout
         self._clusters: set[DockerBrokers] = set()
         self._lock = threading.Lock()
@@ -55,7 +72,12 @@ class DockerPlane:
         """
         self.check_spec(spec)
         cluster = DockerBrokers(
-            spec, arn, self._image, startup_timeout=self._startup_timeout, on_stopped=self._forget
+            spec,
+            arn,
+            self._image,
+            startup_timeout=self._startup_timeout,
+            on_stopped=self._forget,
+            make_doors=self._make_doors,
         )
         with self._lock:
             self._clusters.add(cluster)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pytest_msk.brokers.defaults import broker_defaults
+from pytest_msk.brokers.docker import listeners
 from pytest_msk.brokers.plane import Endpoint
 from pytest_msk.errors import MskUsageError
-from pytest_msk.spec import ClusterSpec
-
-HOST_PORT = 9092
-"""In the container: the listener whose port is published."""
-NETWORK_PORT = 9093
-"""In the container: the listener for the container network, other brokers included."""
-CONTROLLER_PORT = 9091
+from pytest_msk.spec import ClusterSpec, Listener
 
 DATA = "/var/lib/kafka/data"
 
@@ -59,51 +54,48 @@ def controller_ids(brokers: int) -> range:
     return range(1, min(brokers, _MAX_CONTROLLERS) + 1)
 
 
+def is_own(name: str) -> bool:
+    """Whether a property makes a broker what it is, or a listener: brokers take it only from their files."""
+    return name in _OWN or name.startswith("listener.name.")
+
+
 def server_properties(
-    spec: ClusterSpec, broker_id: int, host: str, voters: Mapping[int, str], advertised: Endpoint
+    spec: ClusterSpec,
+    broker_id: int,
+    host: str,
+    voters: Mapping[int, str],
+    advertised: Mapping[Listener, Endpoint],
+    *,
+    authorities: Sequence[str] = (),
 ) -> Mapping[str, str]:
-    """The properties of one broker.
+    """The properties of one broker. No secret is in them.
 
     Args:
         spec: the cluster.
         broker_id: which of its brokers, from 1.
         host: the name that the broker has on the container network.
         voters: the controllers that the cluster started with, which never change: id to host.
-        advertised: where clients on this machine reach this broker.
+        advertised: the listeners that are open, each with where clients on this machine find it.
+        authorities: who may sign the certificates of clients that are asked for one; PEM.
     """
+    is_controller = broker_id in voters
     return {
         **broker_defaults(spec),
         **spec.configuration,
-        **_place(spec, broker_id, host, voters, advertised),
+        "process.roles": "broker,controller" if is_controller else "broker",
+        "node.id": str(broker_id),
+        "broker.rack": spec.rack(broker_id),
+        "controller.quorum.voters": ",".join(
+            f"{id_}@{voter}:{listeners.CONTROLLER.port}" for id_, voter in voters.items()
+        ),
+        **listeners.properties(spec, host, advertised, authorities, controller=is_controller),
+        "log.dirs": DATA,
     }
 
 
 def render(properties: Mapping[str, str]) -> str:
     """Properties as the text of a Java properties file."""
     return "".join(f"{_escape(name, '=: ')}={_escape(value)}\n" for name, value in properties.items())
-
-
-def _place(
-    spec: ClusterSpec, broker_id: int, host: str, voters: Mapping[int, str], advertised: Endpoint
-) -> Mapping[str, str]:
-    is_controller = broker_id in voters
-    listeners = f"HOST://:{HOST_PORT},DOCKER://:{NETWORK_PORT}"
-    if is_controller:
-        listeners += f",CONTROLLER://:{CONTROLLER_PORT}"
-    return {
-        "process.roles": "broker,controller" if is_controller else "broker",
-        "node.id": str(broker_id),
-        "broker.rack": spec.rack(broker_id),
-        "controller.quorum.voters": ",".join(
-            f"{id_}@{voter}:{CONTROLLER_PORT}" for id_, voter in voters.items()
-        ),
-        "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "DOCKER",
-        "listener.security.protocol.map": "HOST:PLAINTEXT,DOCKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "listeners": listeners,
-        "advertised.listeners": f"HOST://{advertised},DOCKER://{host}:{NETWORK_PORT}",
-        "log.dirs": DATA,
-    }
 
 
 def _escape(text: str, separators: str = "") -> str:

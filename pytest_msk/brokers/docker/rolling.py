@@ -88,6 +88,7 @@ class Update:
         staying = list(self._fleet.containers)
         self._grow(admin)
         self._write(staying)
+        self._fleet.lead(staying, self._new)
         if restarted:
             rolled = staying if self._image == self._old_image else list(self._fleet.containers)
             for broker_id in rolled:
@@ -140,6 +141,8 @@ class Update:
     def _plan(self, admin: ClusterChanges) -> Plan:
         plan = Plan()
         changed = self._changed()
+        plan.restart.update(name for name in changed if properties.is_own(name))
+        changed = {name: value for name, value in changed.items() if name not in plan.restart}
         if not changed:
             return plan
         known = admin.settings(1)

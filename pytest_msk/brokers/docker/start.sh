@@ -16,6 +16,9 @@ trap 'wanted=stopped; end_kafka 1' HUP
 trap 'wanted=stopped; [[ -z $pid ]] || kill -KILL "$pid" 2>/dev/null' QUIT
 trap 'wanted=removed; end_kafka 1' TERM INT
 
+# Keys are copied in here: nobody else is to read them. Settings are not copied in before this folder is there.
+mkdir -p -m 700 $home
+
 say() { echo "[pytest-msk] $*"; }
 
 # The published port is known only now that the container runs: the settings that advertise it are copied in next.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from testcontainers.core.config import testcontainers_config
 
 from pytest_msk.brokers.docker import DockerPlane
@@ -36,10 +37,17 @@ def engine_elsewhere(own_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_brokers_of_a_remote_engine(engine_elsewhere: str) -> None:
     plane = DockerPlane()
     assert plane.host == engine_elsewhere
-    with support.running(plane, brokers=2) as cluster:
+    with support.running(plane, brokers=2, listeners=frozenset({"plaintext", "tls"})) as cluster:
         assert {broker.host for broker in cluster.brokers} == {engine_elsewhere}
         support.produce(cluster, "far", [b"a"], acks="all")
         assert support.consume(cluster, "far", 1, group_id="readers") == [b"a"]
+        secure = {
+            "bootstrap.servers": str(cluster.brokers[0].endpoints["tls"]),
+            "security.protocol": "ssl",
+            "ssl.ca.pem": cluster.keys.authority.pem.decode(),
+        }
+        found = AdminClient(secure).list_topics(timeout=10)
+        assert {broker.host for broker in found.brokers.values()} == {engine_elsewhere}
         with engine() as client:
             ports = client.containers.get(support.container_names(cluster)[0]).attrs["NetworkSettings"][
                 "Ports"

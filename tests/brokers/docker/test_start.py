@@ -93,7 +93,11 @@ def test_published_on_the_loopback_interface_only(three_brokers: DockerBrokers) 
         for broker, name in zip(three_brokers.brokers, support.container_names(three_brokers), strict=True):
             ports = client.containers.get(name).attrs["NetworkSettings"]["Ports"]
             published = {port: bindings for port, bindings in ports.items() if bindings}
-            assert published == {"9092/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(broker.port)}]}
+            assert published.keys() == {f"{port}/tcp" for port in (9092, 9094, 9095, 9096, 9098)}
+            assert {len(bindings) for bindings in published.values()} == {1}
+            assert {bindings[0]["HostIp"] for bindings in published.values()} == {"127.0.0.1"}
+            assert published["9095/tcp"][0]["HostPort"] == str(broker.port)
+            assert published["9092/tcp"][0]["HostPort"] == str(broker.endpoints["plaintext"].port)
 
 
 def test_containers_are_named_and_labelled(docker_engine: None) -> None:
