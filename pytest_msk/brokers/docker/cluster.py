@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from pytest_msk.brokers.admin import Resource
 from pytest_msk.brokers.baseline import Baseline
 from pytest_msk.brokers.docker import baselines, engine, properties
 from pytest_msk.brokers.docker.container import BrokerContainer
@@ -16,7 +17,7 @@ from pytest_msk.brokers.plane import Broker
 from pytest_msk.errors import BrokerStartError, MskError, MskUsageError
 from pytest_msk.spec import ClusterSpec
 
-_OF_ALL = ""
+_OF_ALL = Resource.broker(None)
 """In a baseline: the settings of all brokers."""
 
 
