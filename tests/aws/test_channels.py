@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from pytest_msk import mock_msk
+from pytest_msk.brokers.admin.asking import Asking
 from pytest_msk.brokers.clock import real_monotonic
 from tests.aws.kafka_api import create, create_serverless, finished, group, refused
 from tests.aws.planes import PATIENCE, FakePlane
@@ -288,7 +289,10 @@ def test_logs_that_there_are_not(client: Any, aws: boto3.Session, express: str) 
         assert refusal.parameter == parameter
 
 
-def test_brokers_that_do_not_answer(client: Any, plane: FakePlane, active: Active) -> None:
+def test_brokers_that_do_not_answer(
+    client: Any, plane: FakePlane, active: Active, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Asking.__init__, "__kwdefaults__", {"timeout": 0.1})
     with refused("BadRequestException") as refusal:
         client.create_channel(**s3(active(**EXPRESS)))
     assert refusal.parameter == "topicArn"

@@ -21,6 +21,9 @@ from pytest_msk.spec import ClusterSpec
 from tests.brokers.docker import support
 from tests.docker_engine import engine, require_docker
 
+# kafka-python loses a socket when a broker that restarts refuses it.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
 THREE = ClusterSpec("orders", brokers=3)
 
 
