@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import boto3
@@ -84,7 +85,10 @@ def secured(msk: MockMsk) -> Iterator[Secured]:
         BrokerNodeGroupInfo=GROUP,
         ClientAuthentication=EVERY_SCHEME,
     )["ClusterArn"]
-    described = lambda: client.describe_cluster(ClusterArn=arn)["ClusterInfo"]  # noqa: E731
+
+    def described() -> Any:
+        return client.describe_cluster(ClusterArn=arn)["ClusterInfo"]
+
     until(lambda: described()["State"], "ACTIVE")
     _associate_secret(client, arn)
     everything = {"Sasl": {"Scram": {"Enabled": True}, "Iam": {"Enabled": True}}, "Tls": {"Enabled": True}}
@@ -102,9 +106,14 @@ def secured(msk: MockMsk) -> Iterator[Secured]:
             ClientSubnets=["subnet-c", "subnet-d"],
             SecurityGroups=["sg-1"],
         )["VpcConnectionArn"]
-        until(lambda at=connection: client.describe_vpc_connection(Arn=at)["State"], "AVAILABLE")
+        until(partial(_state, client, connection), "AVAILABLE")
     yield Secured(client, arn, msk._entered().service.cluster(arn).brokers.keys)
     client.delete_cluster(ClusterArn=arn)
+
+
+def _state(client: Any, connection: str) -> str:
+    state: str = client.describe_vpc_connection(Arn=connection)["State"]
+    return state
 
 
 def _associate_secret(client: Any, arn: str) -> None:
