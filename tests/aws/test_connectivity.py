@@ -296,26 +296,28 @@ class TestConnectivity:
 
 
 STEPS = [
-    (sasl(Scram=True), transit("TLS"), {"scram"}),
-    (unauthenticated(True), None, {"scram", "tls"}),
-    (None, transit("TLS_PLAINTEXT"), {"scram", "tls", "plaintext"}),
-    (sasl(Scram=False, Iam=True), None, {"iam", "tls", "plaintext"}),
-    (None, transit("TLS"), {"iam", "tls"}),
-    ({**tls(PRIVATE_CA), **unauthenticated(False)}, None, {"iam", "tls"}),
-    (sasl(Iam=False), None, {"tls"}),
-    (tls(Enabled=False), transit("PLAINTEXT"), {"plaintext"}),
+    (sasl(Scram=True), transit("TLS"), {"scram"}, "none"),
+    (unauthenticated(True), None, {"scram", "tls"}, "none"),
+    (None, transit("TLS_PLAINTEXT"), {"scram", "tls", "plaintext"}, "none"),
+    (sasl(Scram=False, Iam=True), None, {"iam", "tls", "plaintext"}, "none"),
+    (tls(PRIVATE_CA), None, {"iam", "tls", "plaintext"}, "requested"),
+    (None, transit("TLS"), {"iam", "tls"}, "requested"),
+    (unauthenticated(False), None, {"iam", "tls"}, "required"),
+    (sasl(Iam=False), None, {"tls"}, "required"),
+    (tls(Enabled=False), transit("PLAINTEXT"), {"plaintext"}, "none"),
 ]
 
 
 class TestSecurity:
     def test_each_change_is_new_listeners(self, client: Any, plane: FakePlane, active: Active) -> None:
         arn = active()
-        wanted: list[set[str] | None] = [None]
-        for authentication, encryption, listeners in STEPS:
+        wanted: list[tuple[set[str], str]] = []
+        for authentication, encryption, listeners, certificates in STEPS:
             done = secure(client, arn, authentication, encryption)
             assert (done["OperationType"], done["OperationState"]) == ("UPDATE_SECURITY", "UPDATE_COMPLETE")
-            wanted += [listeners] if listeners != wanted[-1] else []
-            assert [None, *(spec.listeners for spec in plane.made["orders"].applied)] == wanted
+            wanted.append((listeners, certificates))
+            applied = plane.made["orders"].applied
+            assert [(spec.listeners, spec.client_certificates) for spec in applied] == wanted
             assert len(keys(client, arn)) == len(listeners)
         # It was created without a word about security, and stays a cluster for trying things out.
         assert all(spec.auto_create_topics for spec in plane.made["orders"].applied)
