@@ -311,7 +311,7 @@ STEPS = [
 class TestSecurity:
     def test_each_change_is_new_listeners(self, client: Any, plane: FakePlane, active: Active) -> None:
         arn = active()
-        wanted: list[tuple[set[str], str]] = []
+        wanted: list[object] = []
         for authentication, encryption, listeners, certificates in STEPS:
             done = secure(client, arn, authentication, encryption)
             assert (done["OperationType"], done["OperationState"]) == ("UPDATE_SECURITY", "UPDATE_COMPLETE")
