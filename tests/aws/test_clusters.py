@@ -77,6 +77,7 @@ class TestServerless:
         spec = plane.made["events"].spec
         assert spec.listeners == {"iam"}
         assert (spec.brokers, spec.auto_create_topics) == (3, False)
+        assert spec.configuration == {"log.retention.bytes": str(250 * 1024**3)}
 
     @pytest.mark.parametrize("call", ["describe_cluster", "list_nodes", "get_compatible_kafka_versions"])
     def test_what_serverless_clusters_do_not_have(self, client: Any, call: str) -> None:

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # type: ignore[import-untyped]
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from pytest_msk.brokers.auth.keys import ClusterKeys
 from pytest_msk.brokers.clock import real_monotonic
@@ -179,4 +179,8 @@ def test_a_serverless_cluster_is_reached_with_iam(msk: MockMsk) -> None:
     admin = AdminClient(events.settings("BootstrapBrokerStringSaslIam"))
     admin.poll(1)
     assert len(admin.list_topics(timeout=20).brokers) == 3
+    admin.create_topics([NewTopic("orders", 1)])["orders"].result(20)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, "orders")
+    configs = admin.describe_configs([resource])[resource].result(20)
+    assert configs["retention.bytes"].value == str(250 * 1024**3)
     client.delete_cluster(ClusterArn=arn)

@@ -14,6 +14,8 @@ from pytest_msk.spec import ClusterSpec
 _MOST_VPCS = 5
 _MOST_SECURITY_GROUPS = 5
 _LEAST_ZONES = 2
+_PARTITION_BYTES = 250 << 30
+"""What a partition holds at most, and by default (developer guide, "MSK Serverless quota")."""
 _BROKERS = 3
 """Serverless clusters have each partition on three brokers (developer guide); AWS shows none of them."""
 
@@ -52,6 +54,7 @@ def create_serverless(
     spec = ClusterSpec(
         name=name,
         brokers=_BROKERS,
+        configuration={"log.retention.bytes": str(_PARTITION_BYTES)},
         listeners=frozenset({"iam"}),
         zone_ids=tuple(zones),
         auto_create_topics=False,
