@@ -122,12 +122,20 @@ class Listener:
             task.add_done_callback(self._arriving.discard)
 
     async def _made(self, connection: Connection, accepted: socket.socket) -> None:
-        protocol: asyncio.BufferedProtocol = connection
-        if self._context is not None:
-            from pytest_msk.brokers.embedded.tls import Tls
+        try:
+            protocol = self._protocol(connection)
+            await self._loop.connect_accepted_socket(lambda: protocol, accepted)
+        except Exception as error:  # certificates that are none, say
+            accepted.close()
+            self._connections.discard(connection)
+            self._refused(connection, str(error))
 
-            protocol = Tls(connection, self._context(), self._refused)
-        await self._loop.connect_accepted_socket(lambda: protocol, accepted)
+    def _protocol(self, connection: Connection) -> asyncio.BufferedProtocol:
+        if self._context is None:
+            return connection
+        from pytest_msk.brokers.embedded.tls import Tls
+
+        return Tls(connection, self._context(), self._refused)
 
 
 def _bound(port: int) -> socket.socket:

@@ -119,6 +119,12 @@ class TestTls:
         refusal(librdkafka(cluster, "tls") | own)
         assert "certificate verify failed" in cluster.logs()[1].lower().replace("_", " ")
 
+    def test_an_authority_that_is_none_lets_nobody_in_and_is_named(self, cluster_of: ClusterOf) -> None:
+        cluster = cluster_of(listeners=ALL, client_certificates="requested", client_authorities=("nonsense",))
+        refusal(librdkafka(cluster, "tls"))
+        assert "is not let in by listener tls: " in cluster.logs()[1]
+        assert there_and_back(librdkafka(cluster, "plaintext")) == [b"1"]
+
 
 class TestScram:
     def test_a_user_gets_in(self, scram: dict[str, Any]) -> None:
