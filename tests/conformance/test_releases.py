@@ -25,8 +25,6 @@ NOT_SERVED = {
     "ExpireDelegationToken",
     "RemoveRaftVoter",
     "RenewDelegationToken",
-    "SaslAuthenticate",
-    "SaslHandshake",
     "UnregisterBroker",
     "UpdateFeatures",
 }

@@ -96,7 +96,7 @@ def test_published_on_the_loopback_interface_only(three_brokers: DockerBrokers) 
             assert published.keys() == {f"{port}/tcp" for port in (9092, 9094, 9095, 9096, 9098)}
             assert {len(bindings) for bindings in published.values()} == {1}
             assert {bindings[0]["HostIp"] for bindings in published.values()} == {"127.0.0.1"}
-            assert published["9095/tcp"][0]["HostPort"] == str(broker.port)
+            assert published["9095/tcp"][0]["HostPort"] == str(broker.endpoints["internal"].port)
             assert published["9092/tcp"][0]["HostPort"] == str(broker.endpoints["plaintext"].port)
 
 
