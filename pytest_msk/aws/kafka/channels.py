@@ -7,11 +7,11 @@ being ACTIVE.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from pytest_msk import neighbours
 from pytest_msk.aws.arns import new_arn, parse_arn
 from pytest_msk.aws.errors import AwsError, bad_request, conflict, not_found
 from pytest_msk.aws.kafka import channel_rules, rules
@@ -261,9 +261,7 @@ def _check_bucket(region: Region, channel: Channel) -> None:
     Raises:
         AwsError: there is no such bucket.
     """
-    s3 = sys.modules.get("moto.s3.models")
-    accounts = s3.s3_backends if s3 else {}
-    backend = accounts.get(region.account_id, {}).get("aws")
+    backend = neighbours.backend("s3", region.account_id, "aws")
     if backend is None:
         return
     storage = channel.destination.get("Storage", {})

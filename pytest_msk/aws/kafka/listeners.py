@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+from pytest_msk import neighbours
 from pytest_msk.aws.kafka.security import Security
 from pytest_msk.aws.kafka.state import Region
 
@@ -27,13 +27,9 @@ def _certificates(region: Region, authorities: tuple[str, ...]) -> tuple[str, ..
 
     Those that the user's test has not made there sign nothing that a broker would take.
     """
-    models = sys.modules.get("moto.acmpca.models")
-    accounts = models.acmpca_backends if models else {}
-    # get(), since moto's dictionaries make what an index asks for.
-    backends = accounts.get(region.account_id, {})
     found = []
     for arn in authorities:
-        backend = backends.get(arn.split(":")[3])
+        backend = neighbours.backend("acmpca", region.account_id, arn.split(":")[3])
         known = backend.certificate_authorities.get(arn) if backend is not None else None
         if known is not None and known.certificate_bytes:
             found.append(known.certificate_bytes.decode())

@@ -5,11 +5,11 @@ No broker does anything else for it yet: neither metrics endpoints nor log deliv
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
+from pytest_msk import neighbours
 from pytest_msk.aws.errors import bad_request
 from pytest_msk.aws.kafka import rules
 from pytest_msk.aws.kafka.api import Call, operation
@@ -127,28 +127,20 @@ def _monitoring(request: Mapping[str, Any], present: Mapping[str, Any]) -> dict[
 
 
 def _log_groups(region: Region) -> Iterable[str] | None:
-    backend = _backends("logs").get(region.account_id, {}).get(region.name)
+    backend = neighbours.backend("logs", region.account_id, region.name)
     return None if backend is None else list(backend.groups)
 
 
 def _delivery_streams(region: Region) -> Iterable[str] | None:
-    backend = _backends("firehose").get(region.account_id, {}).get(region.name)
+    backend = neighbours.backend("firehose", region.account_id, region.name)
     return None if backend is None else list(backend.delivery_streams)
 
 
 def _buckets(_: Region) -> Iterable[str] | None:
     """Those of every account: a bucket's name is nobody else's, and its owner may let MSK write."""
-    backends = [backend for account in list(_backends("s3").values()) for backend in list(account.values())]
+    accounts = list(neighbours.backends("s3").values())
+    backends = [backend for account in accounts for backend in list(account.values())]
     return [name for backend in backends for name in list(backend.buckets)] if backends else None
-
-
-def _backends(service: str) -> Any:
-    """Moto's backends of a service, by account and region. Importing them would take long.
-
-    Only get() and values() are for us: moto's dictionaries make what an index asks for.
-    """
-    module = sys.modules.get(f"moto.{service}.models")
-    return getattr(module, f"{service}_backends", {})
 
 
 # By destination: the member that names it, that member on the wire, and the names that there are.

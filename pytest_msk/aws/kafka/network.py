@@ -7,10 +7,10 @@ security group that are made up but always the same.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pytest_msk import neighbours
 from pytest_msk.aws.arns import Arn, partition
 from pytest_msk.aws.kafka.state import Cluster, Region, base36
 
@@ -35,7 +35,7 @@ def zone_ids(region: Region, subnets: Sequence[str]) -> list[str]:
 
 def default_security_groups(region: Region, subnets: Sequence[str]) -> list[str]:
     """The default security group of the VPC that the subnets are in."""
-    ec2 = _ec2_backend(region)
+    ec2 = neighbours.backend("ec2", region.account_id, region.name)
     for subnet in filter(None, (_ec2_subnet(region, subnet) for subnet in subnets)):
         groups = ec2.groups.get(subnet.vpc_id, {}).values()
         default = [group.id for group in groups if group.name == "default"]
@@ -60,19 +60,8 @@ def _zones(region_name: str) -> Iterator[str]:
             yield f"{prefix}-az{index}"
 
 
-def _ec2_backend(region: Region) -> Any:
-    """Moto's EC2 of this account and region, if anything has used it.
-
-    Importing EC2 takes most of a second, and where nobody imported it there is no subnet to find.
-    """
-    ec2 = sys.modules.get("moto.ec2.models")
-    accounts = ec2.ec2_backends if ec2 else {}
-    # get(), since moto's dictionaries make what an index asks for.
-    return accounts.get(region.account_id, {}).get(region.name)
-
-
 def _ec2_subnet(region: Region, subnet_id: str) -> Any:
-    ec2 = _ec2_backend(region)
+    ec2 = neighbours.backend("ec2", region.account_id, region.name)
     zones = ec2.subnets.values() if ec2 else ()
     return next((zone[subnet_id] for zone in list(zones) if subnet_id in zone), None)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_msk import neighbours
 from pytest_msk.aws.kafka.state import Region
 
 NAME_PREFIX = "AmazonMSK_"
@@ -108,7 +108,7 @@ def admit_msk(region: Region, secret: Secret) -> None:
 
 def _held(region: Region, arn: str) -> Any:
     """Moto's record of a secret. Its ARN has to be whole: moto itself takes part of one too."""
-    backend = _backend("secretsmanager", region.account_id, region.name)
+    backend = neighbours.backend("secretsmanager", region.account_id, region.name)
     secrets = list(dict.values(backend.secrets)) if backend else []
     return next((held for held in secrets if held.arn == arn and not held.is_deleted()), None)
 
@@ -136,18 +136,11 @@ def _key(region: Region, key_id: str) -> Any:
     parts = key_id.split(":", 5)
     whole = len(parts) > 5 and parts[0] == "arn"  # noqa: PLR2004
     account, name = (parts[4], parts[5]) if whole else (region.account_id, key_id)
-    backend = _backend("kms", account, region.name)
+    backend = neighbours.backend("kms", account, region.name)
     if backend is None:
         return None
     found = backend.get_key_id_from_alias(name) if name.startswith("alias/") else name.removeprefix("key/")
     return backend.keys.get(found)
-
-
-def _backend(service: str, account: str, region: str) -> Any:
-    models = sys.modules.get(f"moto.{service}.models")
-    accounts = getattr(models, f"{service}_backends") if models else {}
-    # get(), since moto's dictionaries make what an index asks for.
-    return accounts.get(account, {}).get(region)
 
 
 def _credentials(text: Any) -> tuple[str, str]:

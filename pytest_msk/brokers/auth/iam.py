@@ -11,13 +11,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-import sys
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from pytest_msk import neighbours
 from pytest_msk.brokers.auth.sasl import AuthenticationFailed
 from pytest_msk.brokers.auth.sigv4 import (
     ACCESS_DENIED,
@@ -250,10 +250,9 @@ class MotoIdentities:
         return Identity(root, secret, DEFAULT_SESSION_TOKEN, token_required=False)
 
     def _backends(self, service: str) -> Iterator[Any]:
-        accounts = getattr(sys.modules.get(f"moto.{service}.models"), f"{service}_backends", {})
-        for account_id in list(accounts) if self._account_ids is None else self._account_ids:
-            # get(), since moto's dictionaries make what an index asks for.
-            backend = accounts.get(account_id, {}).get(self._partition)
+        known = self._account_ids
+        for account_id in list(neighbours.backends(service)) if known is None else known:
+            backend = neighbours.backend(service, account_id, self._partition)
             if backend is not None:
                 yield backend
 

@@ -21,6 +21,9 @@ Mechanisms = Mapping[str, "Callable[[], Mechanism]"]
 TLS_LISTENERS: Collection[Listener] = ("tls", "scram", "iam")
 """The listeners that speak TLS."""
 
+_HOSTS = ("127.0.0.1", "localhost")
+"""The names that clients know brokers, and doors in front of brokers, by."""
+
 _ARN_PARTS = 6
 
 
@@ -54,11 +57,10 @@ class Logins:
 
         return {SCRAM_SHA_512: lambda: ScramServer(SCRAM_SHA_512, lookup)}
 
-    def iam(self, hosts: Collection[str], clock: Clock) -> Mechanisms:
+    def iam(self, clock: Clock) -> Mechanisms:
         """Both ways to log in with IAM.
 
         Args:
-            hosts: the names that clients know the brokers by.
             clock: what signatures are to be in time by.
         """
         from pytest_msk.brokers.auth.iam import AwsMskIam, OAuthBearer
@@ -69,7 +71,7 @@ class Logins:
             return clock.now_ms() / 1000
 
         return {
-            "AWS_MSK_IAM": lambda: AwsMskIam(identities, hosts, self.region, now),
+            "AWS_MSK_IAM": lambda: AwsMskIam(identities, _HOSTS, self.region, now),
             "OAUTHBEARER": lambda: OAuthBearer(identities, self.region, now),
         }
 

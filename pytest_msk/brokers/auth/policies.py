@@ -8,13 +8,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import eq, ge, gt, le, lt
 from typing import Any
 
+from pytest_msk import neighbours
 from pytest_msk.brokers.auth import actions
 from pytest_msk.brokers.auth.acls import Operation, ResourceType
 from pytest_msk.brokers.auth.actions import Context, Pattern
@@ -439,9 +439,7 @@ def moto_policies(
         everything = Statement("the account's root", "1", allows=True)
         context["aws:PrincipalType"] = "Account"
         return Policies(principal, (everything,), tuple(limits), cluster, context)
-    models = sys.modules.get("moto.iam.models")
-    # get(), since moto's dictionaries make what an index asks for.
-    backend: Any = models.iam_backends.get(match["account"], {}).get(match["partition"]) if models else None
+    backend = neighbours.backend("iam", match["account"], match["partition"])
     holder = _holder(backend, match["kind"], match["name"] or "") if backend else None
     if holder is None:
         return Policies(principal, (), tuple(limits), cluster, context)

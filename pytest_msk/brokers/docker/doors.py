@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable
-from functools import partial
 
 from pytest_msk.brokers.auth.logins import Logins
 from pytest_msk.brokers.auth.sasl import SaslSession
@@ -18,12 +17,11 @@ from pytest_msk.brokers.embedded import loop
 from pytest_msk.brokers.embedded.api import CloseConnection
 from pytest_msk.brokers.embedded.connection import Connection, Reply
 from pytest_msk.brokers.embedded.frames import BadFrameSizeError, Frames
-from pytest_msk.brokers.embedded.listener import LOOPBACK, Listener
+from pytest_msk.brokers.embedded.listener import Listener
 from pytest_msk.brokers.embedded.sasl import Sasl
 from pytest_msk.brokers.plane import Endpoint
 from pytest_msk.brokers.wire import codec
 
-_HOSTS = (LOOPBACK, "localhost")
 _PRODUCE = codec.api_key("Produce").to_bytes(2, "big")
 
 
@@ -80,11 +78,11 @@ class _Door:
 
     def __init__(self, logins: Logins) -> None:
         self._clock = LoopClock(asyncio.get_running_loop(), _ignored)
-        self._mechanisms = logins.iam(_HOSTS, self._clock)
+        self._mechanisms = logins.iam(self._clock)
         self._target: Endpoint | None = None
         self._rooms: dict[Connection, _Room] = {}
         sasl = Sasl(self._serve, _ignored, _ignored)
-        self.listener = Listener(sasl.serve, self._session, partial(getattr, logins.keys, "plain_context"))
+        self.listener = Listener(sasl.serve, self._session, lambda: logins.keys.plain_context)
 
     def lead(self, target: Endpoint) -> None:
         self._target = target

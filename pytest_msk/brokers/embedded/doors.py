@@ -10,7 +10,7 @@ from pytest_msk.brokers.auth.logins import TLS_LISTENERS, Logins, Mechanisms
 from pytest_msk.brokers.auth.sasl import SaslSession
 from pytest_msk.brokers.auth.scram import SCRAM_SHA_512
 from pytest_msk.brokers.embedded.dispatch import Dispatcher
-from pytest_msk.brokers.embedded.listener import LOOPBACK, Listener
+from pytest_msk.brokers.embedded.listener import Listener
 from pytest_msk.brokers.embedded.sasl import Sasl
 from pytest_msk.spec import CLIENT_LISTENERS, ClusterSpec
 from pytest_msk.spec import Listener as ListenerName
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pytest_msk.brokers.embedded.faults import Faults
     from pytest_msk.brokers.embedded.journal import Journal
 
-_HOSTS = (LOOPBACK, "localhost")
 _REAUTHENTICATION = "connections.max.reauth.ms"
 
 
@@ -50,7 +49,7 @@ class Doors:
         self._faults = faults
         self._listeners: dict[ListenerName, Listener] = {}
         self._names: frozenset[ListenerName] = frozenset()
-        self._contexts: dict[ListenerName, tuple[ClusterSpec, ssl.SSLContext]] = {}
+        self._asking: tuple[ClusterSpec, ssl.SSLContext] | None = None
 
     def add(self, spec: ClusterSpec) -> None:
         """Have the listeners of a spec too; the ports of those that were there once are taken already.
@@ -125,7 +124,7 @@ class Doors:
     def _mechanisms(self, name: ListenerName) -> Mechanisms:
         if name == "scram":
             return self._logins.scram(self._credential)
-        return self._logins.iam(_HOSTS, self._broker.cluster.clock)
+        return self._logins.iam(self._broker.cluster.clock)
 
     def _session(self, mechanisms: Mechanisms) -> SaslSession:
         cluster = self._broker.cluster
@@ -136,11 +135,9 @@ class Doors:
 
     def _context(self, name: ListenerName) -> ssl.SSLContext:
         """Made when the first client comes, and again after the cluster has become another."""
+        keys, spec = self._logins.keys, self._broker.cluster.spec
         if name != "tls":
-            return self._logins.keys.plain_context
-        spec = self._broker.cluster.spec
-        known, context = self._contexts.get(name, (None, None))
-        if context is None or known != spec:
-            context = self._logins.keys.context(spec)
-            self._contexts[name] = spec, context
-        return context
+            return keys.plain_context
+        if self._asking is None or self._asking[0] != spec:
+            self._asking = spec, keys.context(spec)
+        return self._asking[1]
