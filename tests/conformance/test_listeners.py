@@ -180,7 +180,16 @@ def test_a_serverless_cluster_is_reached_with_iam(msk: MockMsk) -> None:
     admin.poll(1)
     assert len(admin.list_topics(timeout=20).brokers) == 3
     admin.create_topics([NewTopic("orders", 1)])["orders"].result(20)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, "orders")
-    configs = admin.describe_configs([resource])[resource].result(20)
-    assert configs["retention.bytes"].value == str(250 * 1024**3)
+    until(lambda: _retention(admin, "orders"), str(250 * 1024**3))
     client.delete_cluster(ClusterArn=arn)
+
+
+def _retention(admin: AdminClient, topic: str) -> str:
+    """A topic's ``retention.bytes``, or the error of a broker that has not heard of the topic yet."""
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    try:
+        configs = admin.describe_configs([resource])[resource].result(20)
+    except KafkaException as error:
+        return str(error)
+    value: str = configs["retention.bytes"].value
+    return value

@@ -75,6 +75,13 @@ def volumes(arn: str) -> set[str]:
         return {mount["Name"] for container in found for mount in container.attrs["Mounts"]}
 
 
+def states(arn: str) -> dict[str, str]:
+    """How far each of a cluster's containers has come, by its id."""
+    with engine() as client:
+        found = client.api.containers(all=True, filters={"label": support.of_cluster(arn)})
+        return {container["Id"]: container["State"] for container in found}
+
+
 def all_volumes() -> set[str]:
     with engine() as client:
         return {volume.name for volume in client.volumes.list()}
@@ -333,16 +340,22 @@ def test_a_release_that_does_not_start_is_taken_back(docker_engine: None) -> Non
 
 
 @pytest.mark.parametrize(
-    ("change", "delay"),
-    [({"brokers": 3}, 1.0), ({"kafka_version": "3.9.1"}, 1.0), ({"kafka_version": "3.9.1"}, 2.5)],
+    ("change", "moment"),
+    [
+        ({"brokers": 3}, {"created", "running"}),
+        ({"kafka_version": "3.9.1"}, {"created"}),
+        ({"kafka_version": "3.9.1"}, {"running"}),
+    ],
 )
 def test_a_cluster_stops_while_it_is_updated(
-    docker_engine: None, change: dict[str, object], delay: float
+    docker_engine: None, change: dict[str, object], moment: set[str]
 ) -> None:
+    """It is stopped when a new container of the update has come as far as the moment tells."""
     require_docker("3.7.1", "3.9.1")
     arn = support.new_arn()
     cluster = DockerPlane().brokers(ClusterSpec("orders"), arn)
     cluster.start()
+    before = set(states(arn))
     raised: list[BaseException] = []
 
     def apply() -> None:
@@ -353,11 +366,13 @@ def test_a_cluster_stops_while_it_is_updated(
 
     thread = threading.Thread(target=apply)
     thread.start()
-    time.sleep(delay)
+    support.await_true(
+        lambda: any(state in moment for one, state in states(arn).items() if one not in before)
+    )
     held = volumes(arn)
     assert held
     cluster.stop()
-    thread.join(1)
+    thread.join(20)
     assert not thread.is_alive()
     assert "it was stopped" in str(raised[0])
     assert support.remains(support.of_cluster(arn)) == []
