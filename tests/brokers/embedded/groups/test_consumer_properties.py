@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from hypothesis import settings
@@ -60,7 +61,7 @@ class Groups(RuleBasedStateMachine):
     )
     def join(self, topics: list[str], regex: str | None, static: bool, assignor: str | None) -> None:
         taken = {consumer.instance_id for consumer in (*self.consumers, *self.away)}
-        free = next(name for name in "ijklmnopqrs" if name not in taken)
+        free = next(name for name in map(str, itertools.count()) if name not in taken)
         consumer = Consumer(
             self.cluster, *topics, regex=regex, instance_id=free if static else None, assignor=assignor
         )
