@@ -122,9 +122,13 @@ class TestBrokers:
     @pytest.mark.parametrize("cluster", [{"brokers": 5}], indirect=True)
     def test_those_that_hold_nothing_leave(self, cluster: MskCluster) -> None:
         consumer = cluster.consumer(cluster.create_topic("used", replication_factor=1), group_id="mine")
-        cluster.producer().send("used", b"1").get(30)
+        producer = cluster.producer()
+        producer.send("used", b"1").get(30)
         assert next(consumer).value == b"1"
         consumer.commit()
+        # They would make the topic anew when it is deleted.
+        consumer.close()
+        producer.close()
         with cluster._asked() as admin:
             home = admin.topic("used").partitions[0].replicas
         if home[0] > 3:
