@@ -111,7 +111,7 @@ class TestNobodyAnswers:
         began = time.monotonic()
         with refused("NETWORK_EXCEPTION", f"no broker answers at {host}:{port}"):
             Admin(f"{host}:{port}", timeout=0.5)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 5
         assert open_sockets() <= sockets
 
     def test_where_something_listens_and_says_nothing(self, server: socket.socket) -> None:
@@ -119,7 +119,7 @@ class TestNobodyAnswers:
         began = time.monotonic()
         with refused("NETWORK_EXCEPTION", f"no broker answers at {host}:{port}"):
             Admin(f"{host}:{port}", timeout=0.5)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 5
 
     def test_where_something_hangs_up(self, server: socket.socket) -> None:
         host, port = server.getsockname()

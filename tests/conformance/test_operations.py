@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 import uuid
@@ -16,6 +15,8 @@ from pytest_msk import MskCluster
 from pytest_msk.aws.kafka.topics import decode_configs, encode_configs
 from pytest_msk.brokers.admin import Admin, ConfigValue
 from pytest_msk.brokers.admin.scram import scram_users
+from pytest_msk.brokers.wire import codec
+from pytest_msk.brokers.wire.message import Message
 from pytest_msk.mock import MockMsk
 from tests.aws.kafka_api import PROVISIONED, finished
 from tests.docker_engine import require_docker
@@ -187,12 +188,16 @@ def update_broker_count(cluster: MskCluster) -> None:
 def reboot_broker(cluster: MskCluster) -> None:
     """Who was connected to the broker is no more."""
     broker = cluster.brokers[1]
-    with socket.create_connection((broker.host, broker.port)) as connection:
+    with (
+        socket.create_connection((broker.host, broker.port)) as connection,
+        connection.makefile("rb") as answers,
+    ):
+        # The broker has taken up the connection once it answers; before, its end would be a reset.
+        connection.sendall(codec.request_frame("ApiVersions", 0, 1, "tests", Message()))
+        assert answers.read(int.from_bytes(answers.read(4), "big"))
         complete(cluster, cluster.client.reboot_broker(ClusterArn=cluster.arn, BrokerIds=["2"]))
         connection.settimeout(10)
-        # One that the broker had not accepted yet is reset.
-        with contextlib.suppress(ConnectionResetError):
-            assert connection.recv(1) == b""
+        assert connection.recv(1) == b""
     assert brokers(cluster) == [1, 2, 3]
 
 

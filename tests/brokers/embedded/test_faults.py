@@ -121,7 +121,7 @@ def test_a_delayed_answer_comes_late(cluster: MskCluster, client: Client) -> Non
     cluster.delay("ListGroups", 0.2)
     began = real_monotonic()
     client.ask("ListGroups", 1)
-    assert real_monotonic() - began >= 0.2
+    assert 0.2 <= real_monotonic() - began < 5
 
 
 def test_a_throttled_client_is_told_so(cluster: MskCluster, client: Client) -> None:

@@ -119,7 +119,7 @@ def test_refuses_what_re2_does_not_know(pattern: str, problem: str) -> None:
 def test_no_pattern_takes_long(pattern: str) -> None:
     began = time.perf_counter()
     assert not Pattern(pattern).matches("a" * 249)
-    assert time.perf_counter() - began < 30  # by backtracking it would be centuries
+    assert time.perf_counter() - began < 1
 
 
 @given(st.text(st.sampled_from("ab.-01*+?()[]{}|^$\\,idDwpPLQE:")))

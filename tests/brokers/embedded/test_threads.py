@@ -65,7 +65,7 @@ def test_who_comes_at_the_last_moment_is_let_go(planes: list[EmbeddedPlane], tur
         late = [open_ones.enter_context(socket.socket()) for _ in range(8)]
         ports = [broker.port for broker in ended.brokers]
         for number, one in enumerate(late):
-            one.settimeout(30)
+            one.settimeout(5)
             one.connect(("127.0.0.1", ports[number % len(ports)]))
         if turn % 2:
             planes[0].close()

@@ -222,7 +222,7 @@ def test_large_records_are_neither_read_nor_copied_when_a_request_is_decoded() -
             times.append(time.perf_counter() - start)
         return min(times)
 
-    assert fastest(8 << 20) < 20 * fastest(1)  # a copy takes seventy times as long
+    assert fastest(8 << 20) < 5 * fastest(1)
 
 
 def test_import_builds_nothing() -> None:

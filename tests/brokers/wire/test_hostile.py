@@ -92,7 +92,7 @@ def test_lengths_beyond_the_message_cost_neither_time_nor_memory(huge: bytes) ->
         for kind, data in cases:
             start = time.perf_counter()
             decodes(*kind, data)
-            assert time.perf_counter() - start < 10, kind
+            assert time.perf_counter() - start < 1, kind
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
